@@ -1,0 +1,1 @@
+"""Tables in, missing-data patterns out: reading, checking, grouping rows once."""

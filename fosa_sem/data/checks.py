@@ -1,0 +1,116 @@
+"""Checks of the columns that a model names; every complaint says which column, how many rows, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fosa_sem.errors import DataError, ModelSpecificationError, SourceSpan
+
+FloatArray = NDArray[np.float64]
+
+
+def check_table(data: object) -> pd.DataFrame:
+    """Return ``data`` if it is a usable table.
+
+    Raises
+    ------
+    DataError
+        If it is not a DataFrame, has no rows, or has column names that are not unique strings.
+    """
+    if not isinstance(data, pd.DataFrame):
+        raise DataError(
+            f"data must be a pandas DataFrame, got {type(data).__name__}; fosa_sem.read_table() reads files"
+        )
+    if data.columns.nlevels > 1:
+        raise DataError("data has several levels of column names; flatten them to strings first")
+    odd = [c for c in data.columns if not isinstance(c, str)]
+    if odd:
+        raise DataError(f"column names must be strings; {odd[0]!r} is {type(odd[0]).__name__}: rename it")
+    if len(data) == 0:
+        raise DataError("data has no rows")
+    return data
+
+
+def check_names(data: pd.DataFrame, names: Sequence[str], spans: dict[str, SourceSpan]) -> None:
+    """Every variable of the model must be exactly one column.
+
+    Parameters
+    ----------
+    data : DataFrame
+    names : sequence of str
+    spans : mapping of name to its place in the model string
+
+    Raises
+    ------
+    ModelSpecificationError
+        For an unknown variable, with the closest columns.
+    DataError
+        For a column name that occurs more than once.
+    """
+    columns = list(data.columns)
+    for name in names:
+        if columns.count(name) > 1:
+            raise DataError(f"column {name!r} occurs {columns.count(name)} times in the data; keep one")
+        if name not in columns:
+            raise ModelSpecificationError(_unknown(name, columns), spans.get(name))
+
+
+def _unknown(name: str, columns: Sequence[str]) -> str:
+    folded = {c.casefold(): c for c in columns}
+    close = difflib.get_close_matches(name.casefold(), list(folded), n=3, cutoff=0.6)
+    if close:
+        return f"{name!r} is not a column of the data; did you mean {' or '.join(repr(folded[c]) for c in close)}?"
+    shown = ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")
+    return f"{name!r} is not a column of the data, which has {shown}"
+
+
+def check_column(column: pd.Series) -> FloatArray:
+    """A column as float64, NaN where missing; never a repaired one.
+
+    Raises
+    ------
+    DataError
+        For text, dates, complex or infinite values, no value at all, or no variation.
+    """
+    name = column.name
+    values = _as_float(column)
+    infinite = int(np.isinf(values).sum())
+    if infinite:
+        raise DataError(f"column {name!r} has {infinite} infinite value(s); set them to missing or correct them")
+    present = values[~np.isnan(values)]
+    if present.size == 0:
+        raise DataError(f"column {name!r} has no value in any row used; leave it out of the model")
+    if present.min() == present.max():
+        raise DataError(f"column {name!r} is constant ({present[0]:g} in all {present.size} rows used that have it)")
+    return values
+
+
+def _as_float(column: pd.Series) -> FloatArray:
+    name, dtype = column.name, column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        raise DataError(f"column {name!r} is categorical: give numbers (ordinal indicators are not supported yet)")
+    if pd.api.types.is_complex_dtype(dtype):
+        raise DataError(f"column {name!r} has complex values; the model needs real numbers")
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    if dtype == object:
+        return _object_as_float(column)
+    raise DataError(f"column {name!r} has type {dtype}; the model needs numbers")
+
+
+def _object_as_float(column: pd.Series) -> FloatArray:
+    bad = [v for v in column.dropna() if isinstance(v, (str, bytes, complex)) or not np.isscalar(v)]
+    if bad:
+        raise DataError(
+            f"column {column.name!r} has {len(bad)} value(s) that are not numbers, such as {str(bad[0])[:30]!r}; "
+            "recode or convert it"
+        )
+    try:
+        return np.array([np.nan if pd.isna(v) else float(v) for v in column], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"column {column.name!r} has values that are not numbers; convert it") from None

@@ -1,0 +1,195 @@
+"""The rows that an analysis uses, and why others were left out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fosa_sem.data.checks import check_column, check_names, check_table
+from fosa_sem.data.patterns import MissingPatterns
+from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning, SourceSpan
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSample:
+    """The rows of one group.
+
+    Attributes
+    ----------
+    label : str
+        Value of the group variable; empty if there is none.
+    rows : ndarray of int, shape (n,)
+        Positions in the user's table.
+    values : ndarray, shape (n, p)
+        NaN where missing.
+    patterns : MissingPatterns
+    """
+
+    label: str
+    rows: IntArray
+    values: FloatArray
+    patterns: MissingPatterns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What an analysis uses of a table.
+
+    Attributes
+    ----------
+    variables : tuple of str, length p
+    groups : tuple of GroupSample
+        In order of first appearance.
+    n_given : int
+        Rows of the user's table.
+    dropped : tuple of (reason, count)
+    index : Index
+        The user's row labels, all of them.
+    """
+
+    variables: tuple[str, ...]
+    groups: tuple[GroupSample, ...]
+    n_given: int
+    dropped: tuple[tuple[str, int], ...]
+    index: pd.Index
+
+    @property
+    def n_used(self) -> int:
+        """N."""
+        return sum(g.patterns.n_rows for g in self.groups)
+
+    def uncovered_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of variables that no row of some group observes together."""
+        pairs: dict[tuple[str, str], None] = {}
+        for group in self.groups:
+            a, b = np.nonzero(np.triu(group.patterns.pairwise_n == 0, 1))
+            pairs.update({(self.variables[i], self.variables[j]): None for i, j in zip(a, b, strict=True)})
+        return tuple(pairs)
+
+
+def take_sample(
+    data: pd.DataFrame, variables: Sequence[str], *, complete: Sequence[str] = (), group: str | None = None,
+    spans: dict[str, SourceSpan] | None = None,
+) -> Sample:  # fmt: skip
+    """Check the columns, drop the rows that cannot be used, and group the rest by pattern.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Never changed.
+    variables : sequence of str, length p
+        Columns of the model.
+    complete : sequence of str
+        Columns in which a missing value drops the row (exogenous variables with ``fixed_x=True``).
+    group : str, optional
+        Column that holds the groups.
+    spans : mapping, optional
+        Place of each variable in the model string, for messages.
+
+    Returns
+    -------
+    Sample
+
+    Warns
+    -----
+    DroppedRowsWarning
+        Rows with no value at all, with a missing exogenous value, or without a group, each counted.
+    CoverageWarning
+        For pairs of variables that are never observed together.
+
+    Raises
+    ------
+    DataError, ModelSpecificationError
+        See `fosa_sem.data.checks`; also if too few rows are left.
+    """
+    data = check_table(data)
+    check_names(data, [*variables, *([group] if group else [])], spans or {})
+    matrix = np.column_stack([check_column(data[name]) for name in variables])
+    usable, dropped = _usable_rows(matrix, list(variables), complete, data[group] if group else None)
+    _warn_dropped(dropped, len(data))
+    if not usable.any():
+        raise DataError(f"none of the {len(data)} rows can be used: " + "; ".join(f"{c} {r}" for r, c in dropped))
+    for j, name in enumerate(variables):
+        if not usable.all():
+            check_column(pd.Series(matrix[usable, j], name=name))
+    groups = tuple(
+        _group_sample(label, rows, matrix, variables) for label, rows in _groups(data[group] if group else None, usable)
+    )
+    sample = Sample(
+        variables=tuple(variables), groups=groups, n_given=len(data), dropped=dropped, index=data.index
+    )
+    _warn_uncovered(sample)
+    return sample
+
+
+def _usable_rows(
+    matrix: FloatArray, variables: list[str], complete: Sequence[str], group: pd.Series | None
+) -> tuple[NDArray[np.bool_], tuple[tuple[str, int], ...]]:
+    missing = np.isnan(matrix)
+    usable = np.ones(len(matrix), dtype=bool)
+    reasons: list[tuple[str, NDArray[np.bool_]]] = [("empty rows", missing.all(axis=1))]
+    if group is not None:
+        reasons.insert(0, (f"rows without a value of the group variable {group.name!r}", group.isna().to_numpy()))
+    if complete:
+        at = [variables.index(name) for name in complete]
+        shown = ", ".join(complete)
+        reasons.append((f"rows with a missing exogenous variable ({shown}; fixed_x=True)", missing[:, at].any(axis=1)))
+    dropped = []
+    for reason, bad in reasons:
+        count = int((usable & bad).sum())
+        usable &= ~bad
+        if count:
+            dropped.append((reason, count))
+    return usable, tuple(dropped)
+
+
+def _warn_dropped(dropped: tuple[tuple[str, int], ...], n_given: int) -> None:
+    for reason, count in dropped:
+        warnings.warn(f"{count} of {n_given} rows were dropped: {reason}", DroppedRowsWarning, stacklevel=2)
+
+
+def _groups(group: pd.Series | None, usable: NDArray[np.bool_]) -> list[tuple[str, IntArray]]:
+    if group is None:
+        return [("", np.flatnonzero(usable))]
+    codes, levels = pd.factorize(group.to_numpy()[usable])
+    rows = np.flatnonzero(usable)
+    if len(levels) < 2:
+        raise DataError(f"group variable {group.name!r} has {len(levels)} group with data; at least two are needed")
+    return [(str(level), rows[codes == i]) for i, level in enumerate(levels)]
+
+
+def _group_sample(label: str, rows: IntArray, matrix: FloatArray, variables: Sequence[str]) -> GroupSample:
+    values = matrix[rows]
+    where = f" in group {label!r}" if label else ""
+    if label:
+        for j, name in enumerate(variables):
+            try:
+                check_column(pd.Series(values[:, j], name=name))
+            except DataError as error:
+                raise DataError(f"group {label!r}: {error}") from None
+    if len(rows) <= len(variables):
+        raise DataError(
+            f"{len(rows)} usable rows{where} for {len(variables)} variables; "
+            f"at least {len(variables) + 1} are needed for the saturated model"
+        )
+    return GroupSample(label=label, rows=rows, values=values, patterns=MissingPatterns.from_values(values))
+
+
+def _warn_uncovered(sample: Sample) -> None:
+    pairs = sample.uncovered_pairs()
+    if pairs:
+        shown = ", ".join(f"{a}-{b}" for a, b in pairs[:5]) + (" ..." if len(pairs) > 5 else "")
+        warnings.warn(
+            f"{len(pairs)} pair(s) of variables never observed together: {shown}; their covariance rests on the model "
+            "alone, and chi-square and fit indices, which need the saturated model, are not available",
+            CoverageWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,1 @@
+"""Full-information maximum likelihood: one likelihood, the saturated EM, the optimiser, the engines."""

@@ -1,0 +1,100 @@
+"""What an engine is given: the parameter table, the data as patterns, and the likelihood as a function of theta."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fosa_sem.data.patterns import MissingPatterns
+from fosa_sem.data.sample import Sample
+from fosa_sem.fiml.normal import evaluate
+from fosa_sem.fiml.saturated import SaturatedMoments
+from fosa_sem.model.constraints import EqualityConstraints
+from fosa_sem.model.ram import RamMap
+from fosa_sem.syntax.table import ParameterTable
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitProblem:
+    """Maximise the joint log-likelihood of the observed cells over theta.
+
+    Attributes
+    ----------
+    table : ParameterTable
+        Theta follows its free rows; exogenous moments are filled in.
+    sample : Sample
+        For engines that take data.
+    maps : tuple of RamMap
+        One per group.
+    patterns : tuple of MissingPatterns
+        One per group.
+    saturated : tuple of SaturatedMoments
+        One per group.
+    equality : EqualityConstraints
+    """
+
+    table: ParameterTable
+    sample: Sample
+    maps: tuple[RamMap, ...]
+    patterns: tuple[MissingPatterns, ...]
+    saturated: tuple[SaturatedMoments, ...]
+    equality: EqualityConstraints
+
+    def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Log-likelihood and its gradient.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (k,)
+
+        Returns
+        -------
+        value : float
+            -inf where the implied covariance matrix is not positive definite.
+        gradient : ndarray, shape (k,)
+        """
+        total, gradient = 0.0, np.zeros(len(theta))
+        try:
+            for ram, patterns in zip(self.maps, self.patterns, strict=True):
+                ev = evaluate(patterns, *ram.moments(theta))
+                total += ev.loglik
+                gradient += ram.pull_back(theta, *ev.moment_gradient())
+        except np.linalg.LinAlgError:
+            return -math.inf, np.full(len(theta), math.nan)
+        return (total, gradient) if math.isfinite(total) else (-math.inf, gradient)
+
+    def complete_information(self, theta: FloatArray) -> FloatArray:
+        """Expected information as if the data were complete: the metric of the optimiser.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (k,)
+
+        Returns
+        -------
+        ndarray, shape (k, k)
+            sum over groups of N [d mu' P d mu + tr(P d Sigma P d Sigma) / 2].
+        """
+        k = len(theta)
+        information = np.zeros((k, k))
+        for ram, patterns in zip(self.maps, self.patterns, strict=True):
+            _, cov = ram.moments(theta)
+            d_mean, d_cov = ram.jacobian(theta)
+            whiten = np.linalg.inv(np.linalg.cholesky(cov))
+            mean_part = d_mean @ whiten.T
+            cov_part = (whiten @ d_cov @ whiten.T).reshape(k, -1)
+            information += patterns.n_rows * (mean_part @ mean_part.T + 0.5 * cov_part @ cov_part.T)
+        return information
+
+    def on_saturated_moments(self) -> FitProblem:
+        """The complete-data problem whose sample moments are those of the saturated model."""
+        complete = tuple(
+            MissingPatterns.from_moments(p.n_rows, s.mean, s.cov)
+            for p, s in zip(self.patterns, self.saturated, strict=True)
+        )
+        return replace(self, patterns=complete)

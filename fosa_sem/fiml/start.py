@@ -1,0 +1,98 @@
+"""Starting values from the saturated moments."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fosa_sem.fiml.problem import FitProblem
+from fosa_sem.syntax.table import ParameterTable, Row
+
+FloatArray = NDArray[np.float64]
+
+def starting_values(problem: FitProblem) -> FloatArray:
+    """Theta from which the likelihood can be climbed: the user's starts, else simple ones.
+
+    Loadings follow the leading eigenvector of the indicators' correlations (so that reversed items start with
+    their sign), residual variances are half of the observed, regressions and covariances 0, intercepts the
+    saturated means.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+        Meeting the equality constraints.
+    """
+    table = problem.table
+    theta = np.zeros(table.n_free)
+    for group in range(1, table.ngroups + 1):
+        moments = problem.saturated[group - 1]
+        at = {name: i for i, name in enumerate(table.names.observed)}
+        loadings, variances = _factor_starts(table, group, at, moments.cov)
+        for row in table.free_rows():
+            if row.group == group:
+                theta[row.free - 1] = _start(row, at, moments.mean, moments.cov, loadings, variances)
+    return problem.equality.expand(problem.equality.reduce(theta))
+
+
+def _start(
+    row: Row, at: dict[str, int], mean: FloatArray, cov: FloatArray,
+    loadings: dict[tuple[str, str], float], variances: dict[str, float],
+) -> float:  # fmt: skip
+    if not math.isnan(row.ustart):
+        return row.ustart
+    if row.op == "=~":
+        return loadings[row.lhs, row.rhs]
+    if row.op == "~1":
+        return float(mean[at[row.lhs]]) if row.lhs in at else 0.0
+    if row.op == "~~" and row.lhs == row.rhs:
+        return 0.5 * float(cov[at[row.lhs], at[row.lhs]]) if row.lhs in at else variances[row.lhs]
+    return 0.0
+
+
+def _factor_starts(
+    table: ParameterTable, group: int, at: dict[str, int], cov: FloatArray
+) -> tuple[dict[tuple[str, str], float], dict[str, float]]:
+    """Loadings and variances of every factor: unit-variance loadings, rescaled to what fixes the factor's scale."""
+    indicators: dict[str, list[Row]] = defaultdict(list)
+    variance_rows: dict[str, Row] = {}
+    for row in table.rows:
+        if row.group == group and row.op == "=~":
+            indicators[row.lhs].append(row)
+        elif row.group == group and row.op == "~~" and row.lhs == row.rhs:
+            variance_rows[row.lhs] = row
+    loadings: dict[tuple[str, str], float] = {}
+    variances: dict[str, float] = {}
+    for factor, rows in indicators.items():
+        pull = _unit_loadings([r.rhs for r in rows], at, cov)
+        scale = _factor_scale(rows, pull, variance_rows.get(factor))
+        variances[factor] = scale**2
+        loadings.update({(factor, r.rhs): float(value / scale) for r, value in zip(rows, pull, strict=True)})
+    return loadings, variances
+
+
+def _factor_scale(rows: list[Row], pull: FloatArray, variance: Row | None) -> float:
+    """Signed standard deviation of a factor: from its fixed variance, else from its marker indicator."""
+    if variance is not None and not variance.free:
+        return math.sqrt(variance.ustart) if variance.ustart > 0 else 1.0
+    marker = next((i for i, r in enumerate(rows) if not r.free and r.ustart), None)
+    return 1.0 if marker is None else float(pull[marker] / rows[marker].ustart)
+
+
+def _unit_loadings(indicators: list[str], at: dict[str, int], cov: FloatArray) -> FloatArray:
+    """Loadings on a factor of unit variance; indicators that are latent themselves get 0.7."""
+    pull = np.full(len(indicators), 0.7)
+    seen = [i for i, name in enumerate(indicators) if name in at]
+    if not seen:
+        return pull
+    index = [at[indicators[i]] for i in seen]
+    block = cov[np.ix_(index, index)]
+    sd = np.sqrt(np.diag(block))
+    values, vectors = np.linalg.eigh(block / np.outer(sd, sd))
+    lead = vectors[:, -1] * math.sqrt(values[-1])
+    sign = np.where(lead < 0, -1.0, 1.0) * (-1.0 if lead[0] < 0 else 1.0)
+    # A marker that hardly loads would blow up every other loading: keep all starts between .2 and .9.
+    pull[seen] = sign * np.clip(np.abs(lead), 0.2, 0.9) * sd
+    return pull

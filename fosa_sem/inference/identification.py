@@ -1,0 +1,86 @@
+"""Whether the moments determine the parameters, and which parameters they leave open."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fosa_sem.errors import IdentificationError
+from fosa_sem.fiml.problem import FitProblem
+from fosa_sem.fiml.start import starting_values
+from fosa_sem.syntax.table import ParameterTable, Row
+
+FloatArray = NDArray[np.float64]
+
+RANK_TOLERANCE = 1e-7
+"""Singular value of the scaled Jacobian, relative to the largest, below which a direction counts as flat."""
+INVOLVED = 0.05
+"""Share of a flat direction from which a parameter is named."""
+
+
+def row_name(row: Row) -> str:
+    """A parameter as the user would write it; from the second group on with its number."""
+    return f"{row.lhs} {row.op} {row.rhs}".strip() + (f" (group {row.group})" if row.group > 1 else "")
+
+
+def check_identified(problem: FitProblem) -> None:
+    """Local identification at a generic point near the starting values (Wald's rank rule, on the Jacobian).
+
+    Two seeded random points are tried: a rank that is full at either is the generic one.
+
+    Raises
+    ------
+    IdentificationError
+        Naming the parameters that the moments leave open.
+    """
+    start = starting_values(problem)
+    rng = np.random.default_rng(0)
+    flat: list[str] = []
+    for _ in range(2):
+        try:
+            point = problem.equality.expand(problem.equality.reduce(_generic(problem, start, rng)))
+            flat = flat_parameters(problem.table, problem.equality.basis, _jacobian(problem, point))
+        except np.linalg.LinAlgError:
+            continue
+        if not flat:
+            return
+    if flat:
+        raise IdentificationError(
+            f"the model is not identified: the means and covariances do not determine {', '.join(flat)}; "
+            "fix or constrain some of them, or add indicators"
+        )
+
+
+def _generic(problem: FitProblem, start: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """A point away from the special values (zero regressions and covariances) of the start."""
+    n = sum(p.n_rows for p in problem.patterns)
+    information = np.diag(problem.complete_information(start)) / n
+    unit = 1.0 / np.sqrt(np.where(information > 0, information, 1.0))
+    return start + 0.2 * unit * rng.standard_normal(len(start))
+
+
+def _jacobian(problem: FitProblem, theta: FloatArray) -> FloatArray:
+    """Derivatives of all standardised moments, shape (moments, k)."""
+    parts = []
+    for ram, moments in zip(problem.maps, problem.saturated, strict=True):
+        scale = np.sqrt(np.diag(moments.cov))
+        d_mean, d_cov = ram.jacobian(theta)
+        lower = np.tril_indices(len(scale))
+        parts += [(d_mean / scale).T, (d_cov / np.outer(scale, scale))[:, lower[0], lower[1]].T]
+    return np.vstack(parts)
+
+
+def flat_parameters(table: ParameterTable, basis: FloatArray, jacobian: FloatArray) -> list[str]:
+    """Names of the parameters along which a Jacobian (or information matrix), shape (., k), has no slope."""
+    reduced = jacobian @ basis
+    norms = np.linalg.norm(reduced, axis=0)
+    norms = np.where(norms > 0, norms, 1.0)
+    _, values, rows = np.linalg.svd(reduced / norms, full_matrices=True)
+    rank = int((values > RANK_TOLERANCE * max(values.max(initial=0.0), 1e-300)).sum())
+    directions = rows[rank:] / norms
+    if not len(directions):
+        return []
+    share = np.abs(basis @ directions.T)
+    unit = np.abs(basis) @ (1.0 / norms)
+    involved = (share / unit[:, None]).max(axis=1) > INVOLVED
+    return [row_name(row) for row, bad in zip(table.free_rows(), involved, strict=True) if bad]

@@ -1,0 +1,1 @@
+"""The reticular action model (RAM): theta -> moments and their derivatives. No names below this line."""

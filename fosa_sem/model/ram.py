@@ -1,0 +1,193 @@
+"""RAM algebra: theta -> moments of observed and latent variables, and derivatives.
+
+With directed effects A, covariances S and intercepts m of all v variables (observed first, then latent),
+B = (I - A)^-1, the joint moments are  mean = B m  and  cov = B S B'  (McArdle & McDonald 1984); the observed
+ones are their first p entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+Array = NDArray[Any]
+MatrixName = Literal["A", "S", "m"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One entry of a matrix: free (an index into theta) or fixed (a value).
+
+    Attributes
+    ----------
+    matrix : {"A", "S", "m"}
+    row, col : int
+        0-based; ``col`` is 0 for ``m``.
+    theta : int
+        0-based index, -1 if fixed.
+    value : float
+        If fixed.
+    """
+
+    matrix: MatrixName
+    row: int
+    col: int
+    theta: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RamMatrices:
+    """The matrices at one theta; ``total`` is B = (I - A)^-1.
+
+    Attributes
+    ----------
+    A, S, total : ndarray, shape (v, v)
+    m : ndarray, shape (v,)
+    mean : ndarray, shape (v,)
+        Joint mean B m.
+    cov : ndarray, shape (v, v)
+        Joint covariance B S B'.
+    """
+
+    A: Array
+    S: Array
+    m: Array
+    total: Array
+    mean: Array
+    cov: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RamMap:
+    """Where the entries of theta stand in the matrices of one group.
+
+    Attributes
+    ----------
+    n_observed, n_variables, n_theta : int
+        p, v and k.
+    base_A, base_S, base_m : ndarray
+        Fixed values, 0 at free entries.
+    effects, covariances, intercepts : ndarray of int, shape (cells, 3), (cells, 3), (cells, 2)
+        Rows (row, col, theta index) of the free entries of A and S (S: once per pair), (row, theta) of m.
+    """
+
+    n_observed: int
+    n_variables: int
+    n_theta: int
+    base_A: FloatArray
+    base_S: FloatArray
+    base_m: FloatArray
+    effects: IntArray
+    covariances: IntArray
+    intercepts: IntArray
+
+    @classmethod
+    def from_cells(cls, cells: Sequence[Cell], n_observed: int, n_variables: int, n_theta: int) -> RamMap:
+        """Sort cells into fixed bases and free places."""
+        base = {"A": np.zeros((n_variables,) * 2), "S": np.zeros((n_variables,) * 2), "m": np.zeros(n_variables)}
+        free: dict[str, list[tuple[int, ...]]] = {"A": [], "S": [], "m": []}
+        for cell in cells:
+            place = (cell.row,) if cell.matrix == "m" else (cell.row, cell.col)
+            if cell.theta >= 0:
+                free[cell.matrix].append((*place, cell.theta))
+            else:
+                base[cell.matrix][place] = cell.value
+                if cell.matrix == "S":
+                    base["S"][cell.col, cell.row] = cell.value
+        return cls(
+            n_observed=n_observed, n_variables=n_variables, n_theta=n_theta,
+            base_A=base["A"], base_S=base["S"], base_m=base["m"],
+            effects=np.array(free["A"], dtype=np.intp).reshape(-1, 3),
+            covariances=np.array(free["S"], dtype=np.intp).reshape(-1, 3),
+            intercepts=np.array(free["m"], dtype=np.intp).reshape(-1, 2),
+        )  # fmt: skip
+
+    def matrices(self, theta: Array) -> RamMatrices:
+        """Fill the matrices; complex theta is allowed (complex-step differentiation).
+
+        Parameters
+        ----------
+        theta : ndarray, shape (k,)
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If I - A is singular.
+        """
+        A, S, m = (base.astype(theta.dtype) for base in (self.base_A, self.base_S, self.base_m))
+        row, col, index = self.effects.T
+        A[row, col] = theta[index]
+        row, col, index = self.covariances.T
+        S[row, col] = S[col, row] = theta[index]
+        row, index = self.intercepts.T
+        m[row] = theta[index]
+        total = np.linalg.inv(np.eye(self.n_variables) - A)
+        cov = total @ S @ total.T
+        return RamMatrices(A=A, S=S, m=m, total=total, mean=total @ m, cov=(cov + cov.T) / 2)
+
+    def moments(self, theta: Array) -> tuple[Array, Array]:
+        """Mean (p,) and covariance (p, p) of the observed variables."""
+        full = self.matrices(theta)
+        return full.mean[: self.n_observed], full.cov[: self.n_observed, : self.n_observed]
+
+    def pull_back(self, theta: FloatArray, mean_gradient: FloatArray, cov_gradient: FloatArray) -> FloatArray:
+        """Chain rule from the observed moments to theta.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (k,)
+        mean_gradient : ndarray, shape (p,)
+            g with d f = g' d mean.
+        cov_gradient : ndarray, shape (p, p)
+            Symmetric G with d f = tr(G d cov).
+
+        Returns
+        -------
+        ndarray, shape (k,)
+            d f / d theta.
+        """
+        at = self.matrices(theta)
+        p = self.n_observed
+        half = cov_gradient @ at.total[:p]  # G F B
+        by_S = at.total[:p].T @ half  # B' F' G F B
+        by_m = at.total[:p].T @ mean_gradient
+        by_A = 2.0 * at.total[:p].T @ (cov_gradient @ at.cov[:p]) + np.outer(by_m, at.mean)
+        gradient = np.zeros(self.n_theta)
+        row, col, index = self.effects.T
+        np.add.at(gradient, index, by_A[row, col])
+        row, col, index = self.covariances.T
+        np.add.at(gradient, index, np.where(row == col, 1.0, 2.0) * by_S[row, col])
+        row, index = self.intercepts.T
+        np.add.at(gradient, index, by_m[row])
+        return gradient
+
+    def jacobian(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Derivatives of the observed moments.
+
+        Returns
+        -------
+        mean : ndarray, shape (k, p)
+        cov : ndarray, shape (k, p, p)
+        """
+        at = self.matrices(theta)
+        p, k = self.n_observed, self.n_theta
+        total, cov = at.total[:p], at.cov[:, :p]
+        d_mean, d_cov = np.zeros((k, p)), np.zeros((k, p, p))
+        row, col, index = self.effects.T
+        half = total[:, row].T[:, :, None] * cov[col][:, None, :]
+        np.add.at(d_cov, index, half + half.transpose(0, 2, 1))
+        np.add.at(d_mean, index, total[:, row].T * at.mean[col][:, None])
+        row, col, index = self.covariances.T
+        half = total[:, row].T[:, :, None] * total[:, col].T[:, None, :]
+        both = half + half.transpose(0, 2, 1)
+        np.add.at(d_cov, index, np.where(row == col, 0.5, 1.0)[:, None, None] * both)
+        row, index = self.intercepts.T
+        np.add.at(d_mean, index, total[:, row].T)
+        return d_mean, d_cov

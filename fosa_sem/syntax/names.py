@@ -1,0 +1,72 @@
+"""Which role each variable plays, in the field's terms: latent, indicator, exogenous, endogenous."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from fosa_sem.syntax.parser import Statement
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableNames:
+    """Variables by role, each in lavaan's order (``lavNames``).
+
+    Attributes
+    ----------
+    observed, latent : tuple of str
+        All of them; observed variables are ordered indicators, outcomes, predictors, others.
+    observed_x : tuple of str
+        Exogenous observed: predictors of a regression that nothing explains, whose variances, covariances
+        and means the user did not write down.
+    latent_x : tuple of str
+        Latent variables that nothing explains.
+    pure_outcomes : tuple of str
+        Outcomes that are neither predictors nor indicators: latent ones first.
+    """
+
+    observed: tuple[str, ...]
+    latent: tuple[str, ...]
+    observed_x: tuple[str, ...]
+    latent_x: tuple[str, ...]
+    pure_outcomes: tuple[str, ...]
+
+
+def classify(statements: Sequence[Statement]) -> VariableNames:
+    """Find the role of every variable.
+
+    Parameters
+    ----------
+    statements : sequence of Statement
+
+    Returns
+    -------
+    VariableNames
+    """
+    by_op = {op: [s for s in statements if s.op == op] for op in ("=~", "~", "~~", "~1")}
+    latent = _unique([s.lhs for s in by_op["=~"]])
+    indicators = _unique([s.rhs for s in by_op["=~"]])
+    outcomes = _unique([s.lhs for s in by_op["~"]])
+    predictors = _unique([s.rhs for s in by_op["~"]])
+    moments = _unique(
+        [*chain.from_iterable((s.lhs, s.rhs) for s in by_op["~~"]), *(s.lhs for s in by_op["~1"])]
+    )
+    covaried = [s.lhs for s in by_op["~~"]] + [s.rhs for s in by_op["~~"]]
+    others = [*covaried, *(s.lhs for s in by_op["~1"])]
+    in_order = _unique([*indicators, *outcomes, *predictors, *others])
+    observed = tuple(name for name in in_order if name not in latent)
+    explained = {*indicators, *outcomes}
+    observed_x = tuple(n for n in predictors if n in observed and n not in explained and n not in moments)
+    pure = [n for n in (*latent, *observed) if n in outcomes and n not in predictors and n not in indicators]
+    return VariableNames(
+        observed=observed,
+        latent=latent,
+        observed_x=observed_x,
+        latent_x=tuple(n for n in latent if n not in explained),
+        pure_outcomes=tuple(pure),
+    )

@@ -1,0 +1,84 @@
+"""Model string -> tokens that know where they stand; the tokenizer knows characters, not models."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from fosa_sem.errors import ModelSyntaxError, SourceSpan
+
+Kind = Literal["name", "number", "string", "symbol", "newline"]
+
+_PATTERN = re.compile(
+    r"""(?P<blank>[ \t\r\f\v\u00a0]+)
+      | (?P<comment>[#!][^\n]*)
+      | (?P<newline>\n)
+      | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+      | (?P<name>[^\W\d_][\w.]*|\.[\w.]*)
+      | (?P<string>"[^"\n]*"|'[^'\n]*')
+      | (?P<symbol>=~|~~|:=|==|<~|~\*~|[~<>=|+\-*/^(),;:])""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the model string.
+
+    Attributes
+    ----------
+    kind : {"name", "number", "string", "symbol", "newline"}
+    text : str
+        As written (strings keep their quotes).
+    line, column : int
+        1-based place of the first character.
+    source : str
+        The whole line, for error messages.
+    """
+
+    kind: Kind
+    text: str
+    line: int
+    column: int
+    source: str
+
+    @property
+    def span(self) -> SourceSpan:
+        """Where the token stands."""
+        return SourceSpan(self.line, self.column, max(1, len(self.text.rstrip("\n"))), self.source)
+
+    def is_symbol(self, *texts: str) -> bool:
+        """Whether this is one of the symbols."""
+        return self.kind == "symbol" and self.text in texts
+
+
+def tokenize(model: str) -> tuple[Token, ...]:
+    """Split a model string into tokens; blanks and comments are left out.
+
+    Raises
+    ------
+    ModelSyntaxError
+        At a character that the model language does not have, or an unmatched quote.
+    """
+    lines = model.split("\n")
+    tokens: list[Token] = []
+    for number, source in enumerate(lines, start=1):
+        position = 0
+        while position < len(source):
+            match = _PATTERN.match(source, position)
+            span = SourceSpan(number, position + 1, 1, source)
+            if match is None:
+                raise ModelSyntaxError(_unexpected(source[position]), span)
+            kind = match.lastgroup
+            if kind in ("name", "number", "string", "symbol"):
+                tokens.append(Token(kind, match.group(), number, position + 1, source))  # type: ignore[arg-type]
+            position = match.end()
+        tokens.append(Token("newline", "\n", number, len(source) + 1, source))
+    return tuple(tokens)
+
+
+def _unexpected(character: str) -> str:
+    if character in "\"'":
+        return f"unmatched quote {character}"
+    return f"unexpected character {character!r}"
