@@ -69,19 +69,31 @@ def _unknown(name: str, columns: Sequence[str]) -> str:
     return f"{name!r} is not a column of the data, which has {shown}"
 
 
-def check_column(column: pd.Series) -> FloatArray:
+def check_column_values(column: pd.Series) -> FloatArray:
     """A column as float64, NaN where missing; never a repaired one.
 
     Raises
     ------
     DataError
-        For text, dates, complex or infinite values, no value at all, or no variation.
+        For text, dates, complex or infinite values.
     """
-    name = column.name
     values = _as_float(column)
     infinite = int(np.isinf(values).sum())
     if infinite:
-        raise DataError(f"column {name!r} has {infinite} infinite value(s); set them to missing or correct them")
+        raise DataError(f"column {column.name!r} has {infinite} infinite value(s); set them to missing or correct them")
+    return values
+
+
+def check_column(column: pd.Series) -> FloatArray:
+    """A column that a model can be fitted to, as float64, NaN where missing.
+
+    Raises
+    ------
+    DataError
+        As `check_column_values`; also for a column without any value or without variation.
+    """
+    name = column.name
+    values = check_column_values(column)
     present = values[~np.isnan(values)]
     if present.size == 0:
         raise DataError(f"column {name!r} has no value in any row used; leave it out of the model")

@@ -156,14 +156,19 @@ def _warn_dropped(dropped: tuple[tuple[str, int], ...], n_given: int) -> None:
         warnings.warn(f"{count} of {n_given} rows were dropped: {reason}", DroppedRowsWarning, stacklevel=2)
 
 
+def group_labels(group: pd.Series) -> pd.Series:
+    """Groups as text: 2 and 2.0 are the same group, whatever dtype the holes of the column gave it."""
+    return group.map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v), na_action="ignore")
+
+
 def _groups(group: pd.Series | None, usable: NDArray[np.bool_]) -> list[tuple[str, IntArray]]:
     if group is None:
         return [("", np.flatnonzero(usable))]
-    codes, levels = pd.factorize(group.to_numpy()[usable])
+    codes, levels = pd.factorize(group_labels(group).to_numpy()[usable])
     rows = np.flatnonzero(usable)
     if len(levels) < 2:
         raise DataError(f"group variable {group.name!r} has {len(levels)} group with data; at least two are needed")
-    return [(str(level), rows[codes == i]) for i, level in enumerate(levels)]
+    return [(level, rows[codes == i]) for i, level in enumerate(levels)]
 
 
 def _group_sample(label: str, rows: IntArray, matrix: FloatArray, variables: Sequence[str]) -> GroupSample:

@@ -1,1 +1,1 @@
-"""x."""
+"""Filling cells with the conditional moments that a fitted model implies."""

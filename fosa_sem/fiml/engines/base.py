@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -44,10 +44,15 @@ class Engine(Protocol):
         ...
 
 
+BUILT_IN = {
+    "native": "fosa_sem.fiml.engines.native:NativeEngine",
+    "semopy": "fosa_sem.fiml.engines.semopy:SemopyEngine",
+}
+"""Engines of this package; others announce themselves in the entry point group ``fosa_sem.engines``."""
+
+
 def find_engine(engine: str | Engine) -> Engine:
     """An engine by name, or the engine given.
-
-    Names are those of the entry point group ``fosa_sem.engines``; "native" and "semopy" are built in.
 
     Raises
     ------
@@ -60,11 +65,13 @@ def find_engine(engine: str | Engine) -> Engine:
         if isinstance(engine, Engine):
             return engine
         raise OptionError(f"engine must be a name or have .name and .estimate(problem); got {engine!r}")
-    found = {entry.name: entry for entry in entry_points(group="fosa_sem.engines")}
-    if engine in found:
-        try:
-            loaded: Engine = found[engine].load()()
-        except ImportError as error:
-            raise EngineError(f"engine {engine!r} needs a package that is not installed: {error}") from error
-        return loaded
-    raise OptionError(f"unknown engine {engine!r}; installed: {', '.join(sorted(found))}")
+    entries = {name: EntryPoint(name, place, "fosa_sem.engines") for name, place in BUILT_IN.items()}
+    if engine not in entries:
+        entries |= {entry.name: entry for entry in entry_points(group="fosa_sem.engines")}
+    if engine not in entries:
+        raise OptionError(f"unknown engine {engine!r}; there are {', '.join(sorted(entries))}")
+    try:
+        loaded: Engine = entries[engine].load()()
+    except ImportError as error:
+        raise EngineError(f"engine {engine!r} needs a package that cannot be imported: {error}") from error
+    return loaded

@@ -1,0 +1,48 @@
+"""The table of estimates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from fosa_sem.inference.fit import FimlFit
+from fosa_sem.inference.standardized import (
+    definitions,
+    delta_se,
+    row_jacobian,
+    standardized_values,
+    with_inference,
+)
+
+
+def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool = False) -> pd.DataFrame:
+    """Estimates with standard errors, z tests and intervals (lavaan: ``parameterEstimates()``).
+
+    Parameters
+    ----------
+    fit : FimlFit
+    level : float, default 0.95
+        Of the intervals.
+    standardized : bool, default False
+        Add std_lv, std_all and std_nox.
+
+    Returns
+    -------
+    DataFrame
+        lhs op rhs label group est se z pvalue ci_lower ci_upper; se 0 and z NaN for what is fixed, group 0 for
+        ``:=``.
+    """
+    jacobian = row_jacobian(fit)
+    values = fit.estimates().astype(float)
+    defined = definitions(fit, values, jacobian)
+    rows = [(r.lhs, r.op, r.rhs, r.label, r.group) for r in fit.table.rows]
+    rows += [(d.lhs, d.op, d.rhs, d.lhs, 0) for d in fit.table.definitions]
+    frame = pd.DataFrame(rows, columns=["lhs", "op", "rhs", "label", "group"])
+    frame["est"] = [*values, *(d.value for d in defined)]
+    frame["se"] = delta_se(np.vstack([jacobian, *(d.gradient for d in defined)]), fit.vcov)
+    frame = with_inference(frame, "est", level)
+    if standardized:
+        for column, kind in (("std_lv", "std.lv"), ("std_all", "std.all"), ("std_nox", "std.nox")):
+            scaled = standardized_values(fit, fit.theta, kind).astype(float)  # type: ignore[arg-type]
+            frame[column] = [*scaled, *(d.value for d in definitions(fit, scaled, jacobian))]
+    return frame

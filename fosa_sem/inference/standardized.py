@@ -1,0 +1,173 @@
+"""Standardised solutions and explained variance, with delta-method standard errors."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from fosa_sem.errors import OptionError
+from fosa_sem.inference.fit import FimlFit
+from fosa_sem.syntax.expressions import Dual, evaluate
+from fosa_sem.syntax.table import Row
+
+Array = NDArray[np.inexact]
+FloatArray = NDArray[np.float64]
+StandardizedType = Literal["std.all", "std.lv", "std.nox"]
+
+
+def standardized_values(fit: FimlFit, theta: Array, kind: StandardizedType = "std.all") -> Array:
+    """Standardised value of every row of the table, shape (rows,); theta may be complex.
+
+    ``std.lv`` scales by the latent standard deviations alone, ``std.all`` by all, ``std.nox`` by all but those of
+    exogenous observed variables. Variances are divided by the total variance, covariances by the residual standard
+    deviations of both variables (so that they are residual correlations), as in lavaan.
+    """
+    values = fit.estimates(theta)
+    out = values.copy()
+    for group, ram in enumerate(fit.problem.maps, start=1):
+        total = np.sqrt(np.diag(ram.matrices(theta).cov))
+        names = (*fit.table.names.observed, *fit.table.names.latent)
+        scale = dict(zip(names, total, strict=True))
+        for name in fit.table.names.observed:
+            if kind == "std.lv" or (kind == "std.nox" and name in fit.table.names.observed_x):
+                scale[name] = np.ones((), dtype=total.dtype)[()]
+        at = {_place(row): i for i, row in enumerate(fit.table.rows) if row.group == group}
+        for i in at.values():
+            out[i] = _standardize(fit.table.rows[i], values, at, scale)
+    return out
+
+
+def _place(row: Row) -> tuple[str, str, str]:
+    return row.lhs, row.op, row.rhs
+
+
+def _standardize(
+    row: Row, values: Array, at: dict[tuple[str, str, str], int], scale: dict[str, complex]
+) -> complex:
+    value: complex = values[at[_place(row)]]
+    if row.op == "=~":
+        return value * scale[row.lhs] / scale[row.rhs]
+    if row.op == "~":
+        return value * scale[row.rhs] / scale[row.lhs]
+    if row.op == "~1":
+        return value / scale[row.lhs]
+    if row.lhs == row.rhs:
+        return value / scale[row.lhs] ** 2
+    for name in (row.lhs, row.rhs):
+        place = at.get((name, "~~", name))
+        residual: complex = values[place] if place is not None else 0.0
+        if scale[name] != 1.0:  # exactly 1: this type of solution leaves the variable in its units
+            value = value / np.sqrt(residual if np.real(residual) >= 0 else -residual) if residual else math.nan
+    return value
+
+
+def complex_jacobian(fit: FimlFit, kind: StandardizedType) -> FloatArray:
+    """d standardised / d theta, shape (rows, k), exact to rounding by complex steps."""
+    step = 1e-30
+    columns = [
+        np.imag(standardized_values(fit, fit.theta + 1j * step * unit, kind)) / step for unit in np.eye(len(fit.theta))
+    ]
+    return np.array(columns).reshape(len(fit.theta), -1).T
+
+
+def definitions(fit: FimlFit, values: Array, jacobian: FloatArray) -> list[Dual]:
+    """Value and gradient with respect to theta of every ``:=`` parameter, from those of the rows."""
+    known: dict[str, Dual] = {}
+    for i, row in enumerate(fit.table.rows):
+        if row.label and row.label not in known:
+            known[row.label] = Dual(float(values[i]), jacobian[i])
+    found = []
+    for definition in fit.table.definitions:
+        if definition.formula is None:
+            continue
+        known[definition.lhs] = evaluate(definition.formula, known, len(fit.theta))
+        found.append(known[definition.lhs])
+    return found
+
+
+def row_jacobian(fit: FimlFit) -> FloatArray:
+    """d estimate / d theta of every row, shape (rows, k): zeros and ones."""
+    jacobian = np.zeros((len(fit.table.rows), len(fit.theta)))
+    for i, row in enumerate(fit.table.rows):
+        if row.free:
+            jacobian[i, row.free - 1] = 1.0
+    return jacobian
+
+
+def delta_se(jacobian: FloatArray, vcov: FloatArray | None) -> FloatArray:
+    """Standard errors sqrt(diag(J V J')); 0 for what is fixed, NaN without vcov."""
+    fixed = ~jacobian.any(axis=1)
+    if vcov is None:
+        return np.where(fixed, 0.0, math.nan)
+    return np.asarray(np.sqrt(np.clip(np.einsum("ij,jk,ik->i", jacobian, vcov, jacobian), 0.0, None)))
+
+
+def with_inference(rows: pd.DataFrame, value: str, level: float = 0.95) -> pd.DataFrame:
+    """Add z, two-sided p-value and confidence limits to a frame with columns ``value`` and se."""
+    if not 0.0 < level < 1.0:
+        raise OptionError(f"level must lie between 0 and 1, got {level!r}")
+    width = special.ndtri(0.5 + level / 2.0) * rows["se"]
+    z = (rows[value] / rows["se"].where(rows["se"] > 0)).astype(float)
+    return rows.assign(
+        z=z, pvalue=2.0 * special.ndtr(-np.abs(z)), ci_lower=rows[value] - width, ci_upper=rows[value] + width
+    )
+
+
+def standardized_solution(fit: FimlFit, kind: StandardizedType = "std.all", level: float = 0.95) -> pd.DataFrame:
+    """Standardised solution (lavaan: ``standardizedSolution()``).
+
+    Returns
+    -------
+    DataFrame
+        lhs op rhs group est_std se z pvalue ci_lower ci_upper; group 0 for ``:=``.
+
+    Raises
+    ------
+    OptionError
+        For an unknown type.
+    """
+    if kind not in get_args(StandardizedType):
+        raise OptionError(f"type must be one of {', '.join(get_args(StandardizedType))}, got {kind!r}")
+    values = standardized_values(fit, fit.theta, kind)
+    jacobian = complex_jacobian(fit, kind)
+    defined = definitions(fit, values, jacobian)
+    # A standardised value that is constant (a loading of a factor alone) has slopes of pure rounding.
+    jacobian[np.abs(jacobian) < 1e-12 * np.abs(jacobian).max(axis=0, initial=1e-300)] = 0.0
+    rows = [(r.lhs, r.op, r.rhs, r.group) for r in fit.table.rows]
+    rows += [(d.lhs, d.op, d.rhs, 0) for d in fit.table.definitions]
+    frame = pd.DataFrame(rows, columns=["lhs", "op", "rhs", "group"])
+    frame["est_std"] = [*values.astype(float), *(d.value for d in defined)]
+    frame["se"] = delta_se(np.vstack([jacobian, *(d.gradient for d in defined)]), fit.vcov)
+    return with_inference(frame, "est_std", level)
+
+
+def r_squared(fit: FimlFit) -> pd.DataFrame:
+    """Explained variance of every endogenous variable (lavaan: ``lavInspect(fit, "rsquare")``).
+
+    Returns
+    -------
+    DataFrame
+        group, variable, r2: 1 - residual variance / model-implied variance; NaN where the residual variance is
+        negative.
+    """
+    explained = {r.rhs for r in fit.table.rows if r.op == "=~"} | {r.lhs for r in fit.table.rows if r.op == "~"}
+    names = (*fit.table.names.observed, *fit.table.names.latent)
+    values = fit.estimates()
+    rows = []
+    for group, ram in enumerate(fit.problem.maps, start=1):
+        total = np.diag(ram.matrices(fit.theta).cov)
+        residual = {
+            r.lhs: float(v)
+            for r, v in zip(fit.table.rows, values, strict=True)
+            if r.op == "~~" and r.lhs == r.rhs and r.group == group
+        }
+        for i, name in enumerate(names):
+            left = residual.get(name, 0.0)
+            if name in explained:
+                rows.append((group, name, 1.0 - left / float(total[i]) if left >= 0 else math.nan))
+    return pd.DataFrame(rows, columns=["group", "variable", "r2"])

@@ -1,0 +1,1 @@
+"""Reports: records in, text, HTML or Markdown out; nothing here fits a model or writes a file."""

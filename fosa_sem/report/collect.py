@@ -1,0 +1,123 @@
+"""A fit, a completion and its evaluation -> the records that the renderers print."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import pandas as pd
+
+from fosa_sem.data.diagnostics import coverage_table, missing_rates, pattern_table
+from fosa_sem.imputation.completion import Completion
+from fosa_sem.inference.fit import FimlFit
+from fosa_sem.inference.fit_measures import fit_measures
+from fosa_sem.inference.parameters import parameter_estimates
+from fosa_sem.inference.standardized import r_squared
+from fosa_sem.report.records import Distribution, FitReport, ImputationReport
+
+
+def package_version() -> str:
+    """Version of the installed package; "(not installed)" when run from a source tree."""
+    try:
+        return version("fosa-sem")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def collect_fit(fit: FimlFit, *, level: float = 0.95) -> FitReport:
+    """Everything a report says about a fit."""
+    estimates = parameter_estimates(fit, level=level, standardized=True)
+    free = [row.free > 0 for row in fit.table.rows] + [False] * len(fit.table.definitions)
+    patterns = pattern_table(fit.sample)
+    several = len(fit.sample.groups) > 1
+    if several:
+        labelled = [t.assign(group=g.label) for t, g in zip(patterns, fit.sample.groups, strict=True)]
+        table = pd.concat(labelled, ignore_index=True)
+    else:
+        table = patterns[0]
+    return FitReport(
+        title=f"fosa_sem {package_version()}",
+        model=fit.model,
+        call=_call(fit),
+        converged=fit.audit.maximum,
+        iterations=fit.iterations,
+        npar=len(fit.theta),
+        n_equality=fit.problem.equality.rank,
+        group_labels=tuple(g.label for g in fit.sample.groups),
+        n_given=fit.sample.n_given,
+        n_used=fit.sample.n_used,
+        n_by_group=tuple(g.patterns.n_rows for g in fit.sample.groups),
+        dropped=fit.sample.dropped,
+        n_patterns=tuple(len(g.patterns.n) for g in fit.sample.groups),
+        patterns=table,
+        coverage=coverage_table(fit.sample),
+        missing_rates=missing_rates(fit.sample),
+        audit=_audit(fit),
+        fit_measures=fit_measures(fit),
+        parameters=estimates.assign(free=free),
+        r2=r_squared(fit),
+        notes=fit.notes,
+        ci_level=level,
+    )
+
+
+def _call(fit: FimlFit) -> tuple[tuple[str, str], ...]:
+    x = ", ".join(fit.table.names.observed_x)
+    entries = [
+        ("Function", fit.options.func),
+        ("Estimator", "ML"),
+        ("Missing data", "full-information maximum likelihood (missing = 'fiml')"),
+        ("Engine", fit.options.engine_name),
+        ("Standard errors", "observed information (Hessian)" if fit.vcov is not None else "not available"),
+    ]
+    if x:
+        how = "fixed at their sample moments" if fit.table.fixed_x else "modelled jointly (fixed_x = False)"
+        entries.append(("Exogenous variables", f"{x}: {how}"))
+    if fit.options.group:
+        entries.append(("Group variable", fit.options.group))
+    return tuple(entries)
+
+
+def _audit(fit: FimlFit) -> tuple[tuple[str, str], ...]:
+    found = fit.audit
+    stationarity = "not defined" if math.isnan(found.stationarity) else f"{found.stationarity:.1e}"
+    entries = [
+        ("Maximum of the likelihood", "yes" if found.maximum else "NO: do not interpret the estimates"),
+        ("Scaled gradient g' I⁻¹ g", f"{stationarity} (0 at a maximum)"),
+        ("Information matrix", f"smallest/largest eigenvalue {found.information_condition:.1e}"),
+        ("Implied correlations", f"smallest eigenvalue {found.smallest_eigenvalue:.3g}"),
+        ("Negative variances", ", ".join(found.negative_variances) or "none"),
+    ]
+    if found.improper_latent:
+        entries.append(("Latent covariance matrix", "not positive definite"))
+    if found.flat:
+        entries.append(("Not determined by the data", ", ".join(found.flat)))
+    return tuple(entries)
+
+
+def collect_imputation(
+    completion: Completion,
+    refined: Completion | None = None,
+    *,
+    metrics: pd.DataFrame | None = None,
+    history: pd.DataFrame | None = None,
+    gates: pd.DataFrame | None = None,
+    notes: tuple[str, ...] = (),
+) -> ImputationReport:
+    """Everything a report says about an imputation: distributions of the filled cells, accuracy, gates."""
+    distributions = []
+    for j, name in enumerate(completion.variables):
+        seen = completion.observed[:, j]
+        if not seen.all():
+            distributions.append(
+                Distribution(
+                    variable=name,
+                    observed=np.asarray(completion.values[seen, j]),
+                    sem=np.asarray(completion.values[~seen, j]),
+                    refined=None if refined is None else np.asarray(refined.values[~seen, j]),
+                )
+            )
+    return ImputationReport(
+        metrics=metrics, history=history, gates=gates, distributions=tuple(distributions), notes=notes
+    )

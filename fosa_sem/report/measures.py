@@ -1,0 +1,153 @@
+"""Fit measures in lavaan's order: which lines, under which heading, by which name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+Kind = Literal["number", "count", "p"]
+VERSIONS = ("standard", "scaled", "robust")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureRow:
+    """One fit measure in its ordinary, scaled and robust version.
+
+    Attributes
+    ----------
+    label, formal : str
+        Wording of the text summary, and the full name for a written report.
+    standard, scaled, robust : float or None
+        None where the version does not exist.
+    kind : {"number", "count", "p"}
+        How to print it.
+    """
+
+    label: str
+    formal: str
+    standard: float | None
+    scaled: float | None
+    robust: float | None
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureBlock:
+    """Fit measures under one heading: that of the text summary, and that of a written report."""
+
+    title: str
+    formal: str
+    rows: tuple[MeasureRow, ...]
+
+
+# (lavaan's name, wording of the text summary, full name, kind)
+_Line = tuple[str, str, str, Kind]
+_USER: tuple[_Line, ...] = (
+    ("chisq", "Test statistic", "Chi-square of the model against the saturated model", "number"),
+    ("df", "Degrees of freedom", "Degrees of freedom", "count"),
+    ("pvalue", "P-value (Chi-square)", "p-value", "p"),
+    ("chisq.scaling.factor", "Scaling correction factor", "Scaling correction factor", "number"),
+)
+_BASELINE: tuple[_Line, ...] = (
+    ("baseline.chisq", "Test statistic", "Chi-square of the baseline against the saturated model", "number"),
+    ("baseline.df", "Degrees of freedom", "Degrees of freedom", "count"),
+    ("baseline.pvalue", "P-value", "p-value", "p"),
+    ("baseline.chisq.scaling.factor", "Scaling correction factor", "Scaling correction factor", "number"),
+)
+_INCREMENTAL: tuple[_Line, ...] = (
+    ("cfi", "Comparative Fit Index (CFI)", "Comparative fit index (CFI)", "number"),
+    ("tli", "Tucker-Lewis Index (TLI)", "Tucker-Lewis index (TLI)", "number"),
+)
+_LIKELIHOOD: tuple[_Line, ...] = (
+    ("logl", "Loglikelihood user model (H0)", "Log-likelihood of the model (H0)", "number"),
+    ("scaling.factor.h0", "Scaling correction factor", "Scaling correction factor of H0", "number"),
+    ("unrestricted.logl", "Loglikelihood unrestricted model (H1)", "Log-likelihood saturated (H1)", "number"),
+    ("scaling.factor.h1", "Scaling correction factor", "Scaling correction factor of H1", "number"),
+    ("aic", "Akaike (AIC)", "Akaike information criterion (AIC)", "number"),
+    ("bic", "Bayesian (BIC)", "Bayesian information criterion (BIC)", "number"),
+    ("bic2", "Sample-size adjusted Bayesian (SABIC)", "Sample-size adjusted BIC (SABIC)", "number"),
+)
+_SRMR: tuple[_Line, ...] = (("srmr", "SRMR", "Standardised root mean square residual (SRMR)", "number"),)
+_SCALED_ONLY = frozenset(
+    {"chisq.scaling.factor", "baseline.chisq.scaling.factor", "scaling.factor.h0", "scaling.factor.h1"}
+)
+
+
+def measure_blocks(measures: pd.Series) -> tuple[MeasureBlock, ...]:
+    """Arrange fit measures as lavaan's summary does; names that are absent are left out.
+
+    Parameters
+    ----------
+    measures : Series
+        Values by lavaan's names.
+
+    Returns
+    -------
+    tuple of MeasureBlock
+        The first is the test of the user's model. Blocks without rows are left out.
+
+    Notes
+    -----
+    lavaan: ``summary(fit, fit.measures = TRUE)``.
+    """
+    layout = (
+        ("Model Test User Model", "Test of the model", _USER),
+        ("Model Test Baseline Model", "Test of the baseline model", _BASELINE),
+        ("User Model versus Baseline Model", "Model against baseline model", _INCREMENTAL),
+        ("Loglikelihood and Information Criteria", "Log-likelihood and information criteria", _LIKELIHOOD),
+        ("Root Mean Square Error of Approximation", "Error of approximation", _rmsea_lines(measures)),
+        ("Standardized Root Mean Square Residual", "Residuals", _SRMR),
+    )
+    blocks = (
+        MeasureBlock(title=title, formal=formal, rows=_rows(measures, lines))
+        for title, formal, lines in layout
+    )
+    return tuple(block for block in blocks if block.rows)
+
+
+def value_of(measures: pd.Series, name: str, default: float = math.nan) -> float:
+    """One fit measure as a float; `default` where the name is absent."""
+    return float(measures[name]) if name in measures.index else default
+
+
+def _rmsea_lines(measures: pd.Series) -> tuple[_Line, ...]:
+    level = f"{100 * value_of(measures, 'rmsea.ci.level', 0.90):g}"
+    close = value_of(measures, "rmsea.close.h0", 0.05)
+    far = value_of(measures, "rmsea.notclose.h0", 0.08)
+    formal = "Root mean square error of approximation (RMSEA)"
+    interval = f"{level} Percent confidence interval"
+    close_label, far_label = f"H_0: RMSEA <= {close:.3f}", f"H_0: RMSEA >= {far:.3f}"
+    return (
+        ("rmsea", "RMSEA", formal, "number"),
+        ("rmsea.ci.lower", f"{interval} - lower", f"{level}% confidence interval, lower limit", "number"),
+        ("rmsea.ci.upper", f"{interval} - upper", f"{level}% confidence interval, upper limit", "number"),
+        ("rmsea.pvalue", f"P-value {close_label}", f"p-value of H0: RMSEA ≤ {close:g} (close fit)", "p"),
+        ("rmsea.notclose.pvalue", f"P-value {far_label}", f"p-value of H0: RMSEA ≥ {far:g}", "p"),
+    )
+
+
+def _rows(measures: pd.Series, lines: tuple[_Line, ...]) -> tuple[MeasureRow, ...]:
+    return tuple(_row(measures, line) for line in lines if _present(measures, line))
+
+
+def _present(measures: pd.Series, line: _Line) -> bool:
+    name = line[0]
+    return any(f"{name}{suffix}" in measures.index for suffix in ("", ".scaled", ".robust"))
+
+
+def _row(measures: pd.Series, line: _Line) -> MeasureRow:
+    name, label, formal, kind = line
+
+    def version(suffix: str) -> float | None:
+        full = name + suffix
+        return float(measures[full]) if full in measures.index else None
+
+    plain, scaled = version(""), version(".scaled")
+    if name in _SCALED_ONLY:
+        plain, scaled = None, plain
+    return MeasureRow(
+        label=label, formal=formal, standard=plain, scaled=scaled, robust=version(".robust"), kind=kind
+    )

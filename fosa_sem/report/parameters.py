@@ -1,0 +1,173 @@
+"""The parameter table arranged as a statistician reads it: loadings, regressions, covariances ..."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from fosa_sem.report.formatting import clean
+from fosa_sem.report.records import FitReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterRow:
+    """One parameter, ready to print.
+
+    Attributes
+    ----------
+    name : str
+        Right-hand side, or the variable of a mean or variance; a leading dot marks a residual.
+    label : str
+    values : dict
+        est se z pvalue ci_lower ci_upper std_lv std_all, NaN where undefined.
+    fixed : bool
+        Whether it has no standard error because it was not estimated.
+    """
+
+    name: str
+    label: str
+    values: dict[str, float]
+    fixed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that share a left-hand side; `heading` is empty where every row names its own variable."""
+
+    heading: str
+    rows: tuple[ParameterRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterBlock:
+    """Parameters of one kind."""
+
+    title: str
+    groups: tuple[ParameterGroup, ...]
+
+
+Record = dict[Hashable, Any]
+VALUES = ("est", "se", "z", "pvalue", "ci_lower", "ci_upper", "std_lv", "std_all")
+_OWN_NAME = frozenset({"Intercepts", "Variances"})
+_ORDER = (
+    "Latent Variables",
+    "Composites",
+    "Regressions",
+    "Covariances",
+    "Intercepts",
+    "Variances",
+    "Other Parameters",
+)
+_TITLES = {"=~": "Latent Variables", "<~": "Composites", "~": "Regressions", "~1": "Intercepts"}
+_MODEL_WIDE = {":=": "Defined Parameters", "==": "Constraints", "<": "Constraints", ">": "Constraints"}
+
+
+def of_group(frame: pd.DataFrame, labels: tuple[str, ...], index: int) -> pd.DataFrame:
+    """Rows of one group.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With or without a column ``group``, which holds 1-based numbers, or labels if it is not numeric.
+    labels : tuple of str
+        Labels of all groups.
+    index : int
+        0-based group.
+
+    Returns
+    -------
+    DataFrame
+        All rows where there is one group or no column ``group``.
+    """
+    if "group" not in frame.columns or len(labels) == 1:
+        return frame
+    key: object = index + 1 if pd.api.types.is_numeric_dtype(frame["group"]) else labels[index]
+    return frame[frame["group"] == key]
+
+
+def group_blocks(report: FitReport, index: int) -> tuple[ParameterBlock, ...]:
+    """Return the parameters of one group, by kind, in lavaan's order.
+
+    Parameters
+    ----------
+    report : FitReport
+    index : int
+        0-based group.
+
+    Returns
+    -------
+    tuple of ParameterBlock
+        Without defined parameters and constraints, which belong to no group.
+    """
+    frame = report.parameters[~report.parameters["op"].isin(_MODEL_WIDE)]
+    records = of_group(frame, report.group_labels, index).to_dict("records")
+    endogenous = {r["rhs"] for r in records if r["op"] == "=~"}
+    endogenous |= {r["lhs"] for r in records if r["op"] in ("~", "<~")}
+    by_title: dict[str, list[Record]] = {title: [] for title in _ORDER}
+    for record in records:
+        by_title[_title(record)].append(record)
+    return tuple(_block(title, rows, endogenous) for title, rows in by_title.items() if rows)
+
+
+def model_wide_blocks(report: FitReport) -> tuple[ParameterBlock, ...]:
+    """Return defined parameters and constraints, which belong to no group.
+
+    Returns
+    -------
+    tuple of ParameterBlock
+    """
+    by_title: dict[str, list[ParameterRow]] = {title: [] for title in dict.fromkeys(_MODEL_WIDE.values())}
+    for record in report.parameters[report.parameters["op"].isin(_MODEL_WIDE)].to_dict("records"):
+        title = _MODEL_WIDE[str(record["op"])]
+        defined = title == "Defined Parameters"
+        name = clean(record["lhs"])
+        if not defined:
+            name = f"{name} {record['op']} {clean(record['rhs'])}"
+        by_title[title].append(_row(record, name, label="", fixed=not defined))
+    return tuple(
+        ParameterBlock(title=title, groups=(ParameterGroup(heading="", rows=tuple(rows)),))
+        for title, rows in by_title.items()
+        if rows
+    )
+
+
+def _title(record: Record) -> str:
+    if record["op"] == "~~":
+        return "Variances" if record["lhs"] == record["rhs"] else "Covariances"
+    return _TITLES.get(str(record["op"]), "Other Parameters")
+
+
+def _block(title: str, records: list[Record], endogenous: set[object]) -> ParameterBlock:
+    residual = title in {"Covariances", "Intercepts", "Variances"}
+
+    def shown(name: object) -> str:
+        return ("." if residual and name in endogenous else "") + clean(name)
+
+    groups: dict[str, list[ParameterRow]] = {}
+    for record in records:
+        own = title in _OWN_NAME
+        heading = "" if own else f"{shown(record['lhs'])} {record['op']}"
+        name = shown(record["lhs"] if own else record["rhs"])
+        fixed = not bool(record["free"]) and not _positive(record["se"])
+        groups.setdefault(heading, []).append(_row(record, name, label=clean(record["label"]), fixed=fixed))
+    return ParameterBlock(
+        title=title,
+        groups=tuple(ParameterGroup(heading=heading, rows=tuple(rows)) for heading, rows in groups.items()),
+    )
+
+
+def _row(record: Record, name: str, *, label: str, fixed: bool) -> ParameterRow:
+    values = {key: _number(record.get(key)) for key in VALUES}
+    return ParameterRow(name=name, label=label, values=values, fixed=fixed)
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None or value is pd.NA else float(value)
+
+
+def _positive(value: object) -> bool:
+    return _number(value) > 0

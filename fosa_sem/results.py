@@ -1,0 +1,351 @@
+"""What a user holds after a fit: names beside numbers, and accessors that arrange what other modules compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fosa_sem.data.diagnostics import coverage_table, pattern_table
+from fosa_sem.data.writing import atomic_write_text
+from fosa_sem.errors import OptionError
+from fosa_sem.imputation.completion import Completion
+from fosa_sem.imputation.conditional import complete, factor_scores
+from fosa_sem.inference.audit import Audit
+from fosa_sem.inference.fit import FimlFit
+from fosa_sem.inference.fit_measures import fit_measures
+from fosa_sem.inference.parameters import parameter_estimates
+from fosa_sem.inference.standardized import StandardizedType, r_squared, standardized_solution
+from fosa_sem.report.collect import collect_fit
+from fosa_sem.report.records import ImputationReport
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Mean and covariance of one group.
+
+    Attributes
+    ----------
+    group : str
+        Label; empty without groups.
+    mean : Series, length p
+    cov : DataFrame, shape (p, p)
+    """
+
+    group: str
+    mean: pd.Series
+    cov: pd.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemResults:
+    """A fitted structural equation model.
+
+    Standard errors, tests and fit measures come from the FIML fit, never from imputed data.
+
+    Attributes
+    ----------
+    fit : FimlFit
+        The numbers.
+    data : DataFrame
+        The user's table, by reference; never changed.
+    """
+
+    fit: FimlFit
+    data: pd.DataFrame
+
+    # ---- the fit at a glance -------------------------------------------------------------------------------
+
+    def summary(
+        self, fit_measures: bool = True, standardized: bool = True, rsquare: bool = True, ci: bool = False
+    ) -> str:
+        """The fit as text of 80 columns (lavaan: ``summary()``).
+
+        Parameters
+        ----------
+        fit_measures, standardized, rsquare : bool, default True
+            Sections and columns to show.
+        ci : bool, default False
+            Show confidence limits.
+        """
+        from fosa_sem.report.text import summary_text
+
+        return summary_text(
+            collect_fit(self.fit), fit_measures=fit_measures, standardized=standardized, rsquare=rsquare, ci=ci
+        )
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "NOT CONVERGED"
+        return (
+            f"<SemResults: {self.fit.options.func}(), {self.nobs} rows, {self.npar} parameters, "
+            f"loglik {self.loglik:.3f}, {state}; .summary() shows all>"
+        )
+
+    def _repr_html_(self) -> str:
+        from fosa_sem.report.html import summary_html
+
+        return summary_html(collect_fit(self.fit))
+
+    def report(self, path: str | PathLike[str], imputation: ImputationReport | None = None) -> Path:
+        """Write a report in the format of the suffix: .html, .md or .txt.
+
+        Parameters
+        ----------
+        path : path-like
+        imputation : ImputationReport, optional
+            Sections on imputed values.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        OptionError
+            For another suffix, or a place that cannot be written; no partial file is left.
+        """
+        from fosa_sem.report.write import render
+
+        target = Path(path)
+        text = render(target.suffix.lower(), collect_fit(self.fit), imputation)
+        atomic_write_text(target, text)
+        return target
+
+    # ---- lavaan's tables -----------------------------------------------------------------------------------
+
+    def parameter_estimates(
+        self, ci: bool = True, level: float = 0.95, standardized: bool = False
+    ) -> pd.DataFrame:
+        """Estimates with inference (lavaan: ``parameterEstimates()``).
+
+        Parameters
+        ----------
+        ci : bool, default True
+            Include ci_lower and ci_upper.
+        level : float, default 0.95
+        standardized : bool, default False
+            Add std_lv, std_all and std_nox.
+
+        Returns
+        -------
+        DataFrame
+            lhs op rhs label group est se z pvalue ci_lower ci_upper. Fixed parameters have se 0 and z NaN; ``:=``
+            parameters have group 0.
+        """
+        frame = parameter_estimates(self.fit, level=level, standardized=standardized)
+        return frame if ci else frame.drop(columns=["ci_lower", "ci_upper"])
+
+    def standardized_solution(self, type: StandardizedType = "std.all", level: float = 0.95) -> pd.DataFrame:
+        """Standardised estimates with delta-method standard errors (lavaan: ``standardizedSolution()``).
+
+        Parameters
+        ----------
+        type : {"std.all", "std.lv", "std.nox"}, default "std.all"
+        level : float, default 0.95
+
+        Returns
+        -------
+        DataFrame
+            lhs op rhs group est_std se z pvalue ci_lower ci_upper.
+        """
+        return standardized_solution(self.fit, type, level)
+
+    def fit_measures(self, names: str | Sequence[str] | None = None) -> pd.Series:
+        """Fit measures under lavaan's names (lavaan: ``fitMeasures()``).
+
+        Parameters
+        ----------
+        names : str or sequence of str, optional
+            Only these.
+
+        Raises
+        ------
+        OptionError
+            For a name that does not exist.
+        """
+        measures = fit_measures(self.fit)
+        if names is None:
+            return measures
+        chosen = [names] if isinstance(names, str) else list(names)
+        unknown = [name for name in chosen if name not in measures.index]
+        if unknown:
+            raise OptionError(f"no fit measure {unknown[0]!r}; there are {', '.join(measures.index)}")
+        return measures[chosen]
+
+    def r_squared(self) -> pd.DataFrame:
+        """Explained variance: columns group, variable, r2 (lavaan: ``lavInspect(fit, "rsquare")``)."""
+        return r_squared(self.fit)
+
+    def implied(self) -> tuple[Moments, ...]:
+        """Model-implied moments, one per group (lavaan: ``fitted()``)."""
+        return self._moments([ram.moments(self.fit.theta) for ram in self.fit.problem.maps])
+
+    def sample_stats(self) -> tuple[Moments, ...]:
+        """EM moments of the saturated model, one per group (lavaan: ``lavInspect(fit, "sampstat")``)."""
+        return self._moments([(s.mean, s.cov) for s in self.fit.problem.saturated])
+
+    def _moments(self, groups: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[Moments, ...]:
+        names = list(self.fit.table.names.observed)
+        return tuple(
+            Moments(group=g.label, mean=pd.Series(m, index=names), cov=pd.DataFrame(c, index=names, columns=names))
+            for g, (m, c) in zip(self.fit.sample.groups, groups, strict=True)
+        )
+
+    def coverage(self) -> tuple[pd.DataFrame, ...]:
+        """Share of rows in which both of a pair are observed, per group."""
+        return coverage_table(self.fit.sample)
+
+    def patterns(self) -> tuple[pd.DataFrame, ...]:
+        """Missing-data patterns with their counts, per group, most frequent first."""
+        return pattern_table(self.fit.sample)
+
+    # ---- statsmodels' names --------------------------------------------------------------------------------
+
+    @cached_property
+    def _free_names(self) -> list[str]:
+        several = len(self.fit.sample.groups) > 1
+        return [
+            row.label or f"{row.lhs}{row.op}{row.rhs}" + (f".g{row.group}" if several and row.group > 1 else "")
+            for row in self.fit.table.free_rows()
+        ]
+
+    def coef(self) -> pd.Series:
+        """Free parameters by name (lavaan: ``coef()``)."""
+        return pd.Series(self.fit.theta, index=self._free_names, name="est")
+
+    def vcov(self) -> pd.DataFrame:
+        """Covariance matrix of the free parameters (lavaan: ``vcov()``); NaN if it is not available."""
+        k = len(self.fit.theta)
+        values = np.full((k, k), np.nan) if self.fit.vcov is None else self.fit.vcov
+        return pd.DataFrame(values, index=self._free_names, columns=self._free_names)
+
+    @property
+    def params(self) -> pd.Series:
+        """As `coef`."""
+        return self.coef()
+
+    def _free(self, column: str) -> pd.Series:
+        frame = parameter_estimates(self.fit)
+        free = [row.free > 0 for row in self.fit.table.rows] + [False] * len(self.fit.table.definitions)
+        return pd.Series(frame.loc[free, column].to_numpy(), index=self._free_names, name=column)
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of the free parameters."""
+        return self._free("se")
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values of the free parameters."""
+        return self._free("pvalue")
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Confidence limits of the free parameters, columns lower and upper, at level 1 - alpha."""
+        frame = parameter_estimates(self.fit, level=1.0 - alpha)
+        free = [row.free > 0 for row in self.fit.table.rows] + [False] * len(self.fit.table.definitions)
+        limits = frame.loc[free, ["ci_lower", "ci_upper"]].set_axis(["lower", "upper"], axis=1)
+        return limits.set_axis(self._free_names, axis=0)
+
+    # ---- values --------------------------------------------------------------------------------------------
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood, conditional on exogenous variables if ``fixed_x`` (lavaan: ``logLik()``)."""
+        return self.fit.loglik
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.fit.sample.n_used
+
+    @property
+    def nobs_by_group(self) -> tuple[int, ...]:
+        """Rows used, per group."""
+        return tuple(g.patterns.n_rows for g in self.fit.sample.groups)
+
+    @property
+    def npatterns_by_group(self) -> tuple[int, ...]:
+        """Missing-data patterns, per group."""
+        return tuple(len(g.patterns.n) for g in self.fit.sample.groups)
+
+    @property
+    def latent_names(self) -> tuple[str, ...]:
+        """Latent variables."""
+        return self.fit.table.names.latent
+
+    @property
+    def npar(self) -> int:
+        """Free parameters minus the rank of the equality constraints."""
+        return self.fit.npar
+
+    @property
+    def converged(self) -> bool:
+        """Whether the audit certifies the estimate as a maximum of the likelihood."""
+        return self.fit.audit.maximum
+
+    @property
+    def audit(self) -> Audit:
+        """What was found at the estimate."""
+        return self.fit.audit
+
+    # ---- rows ----------------------------------------------------------------------------------------------
+
+    def predict(self, type: Literal["lv"] = "lv", newdata: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Regression factor scores E[latent | observed], rows with holes included (lavaan: ``lavPredict()``).
+
+        Parameters
+        ----------
+        type : {"lv"}, default "lv"
+        newdata : DataFrame, optional
+            Rows to score; the data of the fit by default.
+
+        Returns
+        -------
+        DataFrame
+            One row per row of the data (of those used in the fit, or all of ``newdata``), same index; NaN where
+            nothing is observed. A column ``group`` if there are several.
+
+        Raises
+        ------
+        OptionError
+            For another type, or a model without latent variables.
+        """
+        if type != "lv":
+            raise OptionError(f"type must be 'lv', got {type!r}")
+        if not self.latent_names:
+            raise OptionError("the model has no latent variables, so there are no factor scores")
+        if newdata is not None:
+            return factor_scores(self.fit, newdata)
+        used = np.sort(np.concatenate([g.rows for g in self.fit.sample.groups]))
+        return factor_scores(self.fit, self.data.iloc[used])
+
+    def impute(self, data: pd.DataFrame | None = None) -> Completion:
+        """Fill missing cells with the conditional expectations that the model implies.
+
+        Parameters
+        ----------
+        data : DataFrame, optional
+            The data of the fit by default; new rows are welcome.
+
+        Returns
+        -------
+        Completion
+            Values, conditional standard deviations and the origin of every cell; ``.to_frame()`` gives the table.
+            Single imputation is for prediction: inference belongs to the FIML fit.
+
+        Raises
+        ------
+        OptionError
+            If an exogenous value is missing and the model was fitted with ``fixed_x=True``.
+        """
+        return complete(self.fit, self.data if data is None else data)
