@@ -10,6 +10,7 @@ import struct
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,14 +23,10 @@ from fosa_sem.errors import DataError, MissingDependencyError, OptionError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 COMPRESSED = (".gz", ".zip")
-_BROKEN_ARCHIVE = (
-    gzip.BadGzipFile,
-    zipfile.BadZipFile,
-    EOFError,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-)
+# RuntimeError: the archive is encrypted, or packed by a method that Python does not have.
+_BROKEN_ARCHIVE = (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError)
+# What pandas lets through when it follows the offsets of a damaged file.
+_BROKEN_STATA = (ValueError, KeyError, IndexError, AttributeError, OverflowError, MemoryError, struct.error)
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -57,7 +54,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     MissingDependencyError
         If Parquet or SPSS is asked for and pyarrow or pyreadstat is not installed.
     """
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     reader = _READERS.get(_format(file))
     if reader is None:
         raise DataError(f"{file}: unknown suffix; understood are {', '.join(_READERS)} ({_COMPRESSED_TOO})")
@@ -94,9 +91,10 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     Notes
     -----
     ``float64`` comes back from `read_table` bit by bit, NaN as NaN. Formats cannot hold everything else: a
-    text cell that reads ``NA`` comes back missing from CSV, a missing text empty from Stata.
+    text cell that reads ``NA`` comes back missing from CSV, a missing text empty from
+    SPSS and Stata, a category as its number from Stata.
     """
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     writer = _WRITERS.get(file.suffix.lower())
     if writer is None:
         raise OptionError(f"cannot write {file}: unknown suffix; understood are {', '.join(_WRITERS)}")
@@ -109,7 +107,7 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 
 def _format(file: Path) -> str:
-    """The suffix that says the format, in lower case and without that of a compression of text."""
+    """Return the suffix that says the format, in lower case and without that of a compression of text."""
     suffix = file.suffix.lower()
     inner = Path(file.stem).suffix.lower()
     return inner if suffix in COMPRESSED and inner in SEPARATORS else suffix
@@ -131,11 +129,10 @@ def _check_readable(file: Path) -> None:
 
 def _check_names(names: list[str], where: str) -> None:
     """Refuse two columns of one name, of which a model could mean either."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise DataError(
-            f"{where}: several columns are named {', '.join(map(repr, twice))}; rename all but one"
-        )
+        listed = ", ".join(map(repr, twice))
+        raise DataError(f"{where}: more than one column is named {listed}; rename all but one")
 
 
 # --- text ---
@@ -162,7 +159,7 @@ def _read_text(file: Path) -> pd.DataFrame:
 
 
 def exact_float_options(version: str) -> dict[str, Any]:
-    """The options by which this version of pandas reads decimal numbers without rounding error.
+    """Return the options by which a version of pandas reads decimal numbers without rounding error.
 
     Parameters
     ----------
@@ -189,17 +186,16 @@ def _open_text(file: Path) -> Iterator[TextIO]:
 
 
 def _only_member(archive: zipfile.ZipFile, file: Path) -> str:
-    """The one file in an archive; folders and what macOS adds do not count."""
-    names = [
-        name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")
-    ]
+    """Return the name of the one file in an archive; folders and what macOS adds do not count."""
+    files = [name for name in archive.namelist() if not name.endswith("/")]
+    names = [name for name in files if not name.startswith("__MACOSX/")]
     if len(names) != 1:
         raise DataError(f"{file}: the archive holds {len(names)} files; there must be exactly one")
     return names[0]
 
 
 def _lines(stream: TextIO, file: Path) -> Iterator[str]:
-    """The lines of a text file; refuses binary content."""
+    """Yield the lines of a text file; refuse binary content."""
     for line in stream:
         if "\0" in line:
             raise DataError(f"{file}: not a text table (it has null characters); is the suffix right?")
@@ -209,17 +205,24 @@ def _lines(stream: TextIO, file: Path) -> Iterator[str]:
 def _check_layout(lines: Iterator[str], separator: str, file: Path) -> None:
     """Check names and widths: pandas renames equal names and pads short rows without a word."""
     rows = csv.reader(lines, delimiter=separator)
-    header = next((row for row in rows if any(cell.strip() for cell in row)), None)
+    header = next((row for row in rows if not _is_blank(row)), None)
     if header is None:
         raise DataError(f"{file}: the file is empty")
+    if not any(name.strip() for name in header):
+        raise DataError(f"{file}: line {rows.line_num} should hold the column names, but has none")
     _check_names([name for name in header if name], str(file))
     if len(header) == 1:
         _check_separator(header[0], separator, file)
     for row in rows:
-        if len(row) != len(header) and "".join(row).strip():
+        if len(row) != len(header) and not _is_blank(row):
             raise DataError(
                 f"{file}: line {rows.line_num} has {len(row)} cells, but there are {len(header)} column names"
             )
+
+
+def _is_blank(row: list[str]) -> bool:
+    """Whether pandas skips the line from which the row comes."""
+    return not row or (len(row) == 1 and not row[0].strip())
 
 
 def _check_separator(name: str, separator: str, file: Path) -> None:
@@ -227,7 +230,7 @@ def _check_separator(name: str, separator: str, file: Path) -> None:
     for other, word in {";": "semicolons", "\t": "tabulators", ",": "commas"}.items():
         if other in name and other != separator:
             raise DataError(
-                f"{file}: the columns seem to be separated by {word}; {file.suffix} means "
+                f"{file}: the columns seem to be separated by {word}; {_format(file)} means "
                 f"{'commas' if separator == ',' else 'tabulators'}"
             )
 
@@ -288,12 +291,12 @@ def _read_stata(file: Path) -> pd.DataFrame:
     """Read Stata, values not labels."""
     try:
         return pd.read_stata(file, convert_categoricals=False)
-    except (ValueError, KeyError, IndexError, OverflowError, struct.error, MemoryError, OSError) as error:
+    except (*_BROKEN_STATA, OSError) as error:
         raise DataError(f"{file}: not a readable Stata file ({error})") from error
 
 
 def _write_stata(frame: pd.DataFrame, temporary: Path, file: Path) -> None:
-    """Write Stata 13 or later; where pandas would only warn that it changes names or numbers, refuse."""
+    """Write for Stata 14 or later; where pandas would only warn that it changes names or numbers, refuse."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.InvalidColumnName)

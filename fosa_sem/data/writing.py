@@ -66,9 +66,9 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
-    """The absolute path meant, after checks that give a clearer message than the system's."""
+    """Return the absolute path meant, after checks that give a clearer message than the system's."""
     try:
-        target = Path(path).expanduser().resolve()
+        target = Path(os.path.expanduser(path)).resolve()
         folder_exists, exists = target.parent.is_dir(), target.exists()
     except (OSError, RuntimeError, ValueError) as error:
         raise OptionError(f"cannot write {path!r}: it is not a usable path ({error})") from error

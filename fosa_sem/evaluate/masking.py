@@ -69,9 +69,9 @@ def mask_cells(
     if not hidden.any():
         raise OptionError(f"proportion={proportion} hides no cell of so few observed ones; raise it")
     _spare_rows(hidden, observed, rng)
-    mask = pd.DataFrame(False, index=data.index, columns=data.columns)
-    mask[pool] = hidden
-    return mask
+    cells = np.zeros(data.shape, dtype=bool)
+    cells[:, data.columns.get_indexer(pool)] = hidden
+    return pd.DataFrame(cells, index=data.index, columns=data.columns)
 
 
 def hide_cells(data: pd.DataFrame, mask: pd.DataFrame | BoolArray) -> pd.DataFrame:

@@ -93,25 +93,27 @@ def _upper_tail(chisq: float, df: int) -> float:
 
 
 def incremental_measures(chisq: float, df: int, base: float, base_df: int) -> dict[str, float]:
-    """Fit relative to the baseline model (Bentler 1990; Tucker & Lewis 1973; Bollen 1986, 1989; McDonald & Marsh 1990).
+    """Fit relative to the baseline model.
 
-    With df = 0, CFI and TLI are 1, as lavaan prints them.
+    CFI (Bentler 1990), TLI = NNFI (Tucker & Lewis 1973), RFI (Bollen 1986), NFI (Bentler & Bonett 1980), PNFI
+    (James, Mulaik & Brett 1982), IFI (Bollen 1989), RNI (McDonald & Marsh 1990). Limits are lavaan's: without degrees
+    of freedom CFI, TLI, RFI and NFI are 1, and RFI is 1 where it would be negative.
     """
     excess, base_excess = max(chisq - df, 0.0), max(base - base_df, chisq - df, 0.0)
-    cfi = 1.0 if base_excess == 0.0 else 1.0 - excess / base_excess
-    tli = rfi = 1.0
-    if df > 0 and base_df > 0:
-        tli = 1.0 - _ratio((chisq - df) / df, (base - base_df) / base_df)
-        rfi = 1.0 - _ratio(chisq / df, base / base_df)
-    nfi = 1.0 - _ratio(chisq, base)
+    tli, rfi, nfi = 1.0, 1.0, 1.0
+    if df > 0:
+        tli = 1.0 - _ratio((chisq - df) * base_df, (base - base_df) * df)
+        nfi = _ratio(base - chisq, base) if df <= base_df else math.nan
+        gain = base / base_df - chisq / df if base_df > 0 else 0.0
+        rfi = math.nan if df > base_df else 1.0 if gain < 0 else _ratio(gain, base / base_df)
     return {
-        "cfi": cfi,
+        "cfi": 1.0 if base_excess == 0.0 else 1.0 - excess / base_excess,
         "tli": tli,
         "nnfi": tli,
         "rfi": rfi,
         "nfi": nfi,
-        "pnfi": df / base_df * nfi if base_df > 0 else math.nan,
-        "ifi": _ratio(base - chisq, base - df),
+        "pnfi": df / base_df * _ratio(base - chisq, base) if base_df > 0 else math.nan,
+        "ifi": 1.0 if base < df else _ratio(base - chisq, base - df),
         "rni": 1.0 - _ratio(chisq - df, base - base_df),
     }
 

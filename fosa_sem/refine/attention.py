@@ -23,8 +23,8 @@ def dropout(x: Tensor, rate: float, generator: Generator | None) -> Tensor:
     """
     if generator is None or rate == 0:
         return x
-    keep = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
-    return x * keep.div_(1 - rate)
+    keep = torch.rand(x.shape, generator=generator, device=x.device) >= rate
+    return x * keep.to(x.dtype).div_(1 - rate)
 
 
 def uniform(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Parameter:

@@ -82,13 +82,19 @@ def narrow(value: float, width: int, digits: int = 3) -> str:
     ----------
     value : float
     width : int
-        At least 7, so that ``-1e+100`` fits.
+        At least 7, so that ``-1e-300`` fits.
     digits : int, default 3
         Decimals where there is room.
     """
     forms = [decimal(value, d) for d in range(digits, -1, -1)]
-    forms += [f"{value:.{d}e}" for d in range(digits, -1, -1)]
+    forms += [_scientific(value, d) for d in range(digits, -1, -1)]
     return next(form for form in forms if len(form) <= width)
+
+
+def _scientific(value: float, digits: int) -> str:
+    """Write the shortest exponent: 1.2e15, 1.2e-5."""
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
 def readable(value: float, digits: int = 3) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fosa_sem.report.document import Block, Section, Table
 from fosa_sem.report.formatting import DASH, apa_unit, clean, percent, readable
@@ -52,22 +55,37 @@ def _rows(report: FitReport) -> list[tuple[str, str]]:
         rows.append(("Missing-data patterns", str(sum(report.n_patterns))))
     if len(report.missing_rates):
         rows.append(("Cells missing in rows used", percent(float(report.missing_rates.mean()))))
-    complete = _complete_rows(report.patterns)
-    if complete is not None:
-        share = percent(complete / report.n_used) if report.n_used else DASH
-        rows.append(("Complete rows", f"{complete} ({share} of rows used)"))
+    if len(report.patterns):
+        patterns = _read_patterns(report)
+        complete = int(patterns.n[patterns.observed.all(axis=1)].sum())
+        rows.append(("Complete rows", f"{complete} ({percent(complete / report.n_used)} of rows used)"))
     return rows
 
 
-def _variables(patterns: pd.DataFrame) -> list[str]:
-    return [name for name in patterns.columns if name not in ("n", "group")]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Patterns:
+    """Patterns, most frequent first: observed (k, p), rows n (k,), names of their groups (k,) or none."""
+
+    names: tuple[object, ...]
+    observed: NDArray[np.bool_]
+    n: NDArray[np.intp]
+    groups: tuple[str, ...]
 
 
-def _complete_rows(patterns: pd.DataFrame) -> int | None:
-    if patterns.empty:
-        return None
-    full = patterns[_variables(patterns)].to_numpy(dtype=float).all(axis=1)
-    return int(patterns["n"].to_numpy()[full].sum())
+def _read_patterns(report: FitReport) -> _Patterns:
+    # By position, since a variable may itself be called "n" or "group".
+    frame = report.patterns
+    several = len(report.group_labels) > 1 and frame.columns[-1] == "group"
+    p = frame.shape[1] - 1 - several
+    n = frame.iloc[:, p].to_numpy(dtype=np.intp)
+    order = np.argsort(-n, kind="stable")
+    labels = [_group_name(value, report.group_labels) for value in frame.iloc[:, -1]] if several else []
+    return _Patterns(
+        names=tuple(frame.columns[:p]),
+        observed=frame.iloc[order, :p].to_numpy(dtype=float) > 0,
+        n=n[order],
+        groups=tuple(labels[k] for k in order) if several else (),
+    )
 
 
 def _rates(rates: pd.Series) -> Table:
@@ -86,31 +104,28 @@ def _rates(rates: pd.Series) -> Table:
 
 def _patterns(report: FitReport) -> Table:
     """Return the most frequent patterns: a grid of 1 and 0, or the missing names where that is too wide."""
-    frame, names = report.patterns, _variables(report.patterns)
-    shown = frame.head(MAX_PATTERNS)
-    observed = shown[names].to_numpy(dtype=float) > 0
-    keys = _grid_keys(names, report.missing_rates.index)
-    several = len(report.group_labels) > 1 and "group" in frame.columns
+    patterns = _read_patterns(report)
+    keys = _grid_keys(patterns.names, report.missing_rates.index)
+    several = bool(patterns.groups)
+    shown = patterns.observed[:MAX_PATTERNS]
     rows = []
-    for pattern, record in zip(observed, shown.to_dict("records"), strict=True):
-        lead = (_group_name(record["group"], report.group_labels),) if several else ()
-        missing = [clean(name) for name, seen in zip(names, pattern, strict=True) if not seen]
+    for k, (pattern, n) in enumerate(zip(shown, patterns.n, strict=False)):
+        missing = [clean(name) for name, seen in zip(patterns.names, pattern, strict=True) if not seen]
         cells = tuple("1" if seen else "0" for seen in pattern) if keys else (", ".join(missing) or "none",)
-        n = int(record["n"])
+        lead = patterns.groups[k : k + 1]
         rows.append((*lead, *cells, str(len(missing)), str(n), percent(n / report.n_used)))
-    holes = {(int(i), int(j) + several) for i, j in np.argwhere(~observed)} if keys else set()
-    rest = int(frame["n"].iloc[MAX_PATTERNS:].sum())
+    holes = {(int(i), int(j) + several) for i, j in np.argwhere(~shown)} if keys else set()
     return Table(
         caption="Missing-data patterns, most frequent first",
         columns=(*("Group",) * several, *(keys or ("Missing variables",)), "No. missing", "Rows", "Share"),
         rows=tuple(rows),
-        align="l" * several + ("c" * len(names) if keys else "l") + "rrr",
-        notes=_pattern_notes(len(frame), rest, keys),
+        align="l" * several + ("c" * len(keys) or "l") + "rrr",
+        notes=_pattern_notes(patterns, keys),
         strong=frozenset(holes),
     )
 
 
-def _grid_keys(names: list[str], listed: pd.Index) -> tuple[str, ...]:
+def _grid_keys(names: tuple[object, ...], listed: pd.Index) -> tuple[str, ...]:
     """Return headings for a grid: names if short, else their numbers in the list; empty if it is too wide."""
     if len(names) > _MAX_PATTERN_COLUMNS:
         return ()
@@ -120,12 +135,13 @@ def _grid_keys(names: list[str], listed: pd.Index) -> tuple[str, ...]:
     return tuple(numbers[name] for name in names) if set(names) <= set(numbers) else ()
 
 
-def _pattern_notes(total: int, rest: int, keys: tuple[str, ...]) -> tuple[str, ...]:
+def _pattern_notes(patterns: _Patterns, keys: tuple[str, ...]) -> tuple[str, ...]:
     notes = ["1 observed, 0 missing."] if keys else []
     if any(key.isdigit() for key in keys):
         notes.append("Columns are numbered as in the table of missing values by variable.")
-    if total > MAX_PATTERNS:
-        notes.append(f"{total - MAX_PATTERNS} more patterns, which hold {rest} rows, are not shown.")
+    more, rest = len(patterns.n) - MAX_PATTERNS, int(patterns.n[MAX_PATTERNS:].sum())
+    if more > 0:
+        notes.append(f"{more} more patterns, which hold {rest} rows, are not shown.")
     return tuple(notes)
 
 

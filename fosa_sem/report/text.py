@@ -143,8 +143,8 @@ def _fact(label: str, value: str) -> str:
     room = _LABEL + _VALUE - display_width(label)
     if display_width(value) < room:
         return label + pad_left(value, room)
-    if display_width(label) + 2 + display_width(value) <= WIDTH:
-        return f"{label}  {value}"
+    if max(display_width(label) + 2, 28) + display_width(value) <= WIDTH:
+        return label + " " * max(28 - display_width(label), 2) + value
     return f"{_wrap(label.strip(), '  ')}\n{_wrap(value, ' ' * 6)}"
 
 

@@ -208,7 +208,7 @@ def parameter_table(
     meanstructure : bool, default True
         Must be True: every estimator of this package fits means (lavaan adds them with missing data too).
     **options : bool
-        Fields of `TableOptions`.
+        Fields of `TableOptions`; ``fixed_x`` is False by default, as in ``lavaanify`` (but not in ``sem``).
 
     Returns
     -------
@@ -225,6 +225,7 @@ def parameter_table(
         raise OptionError(f"ngroups must be a positive integer, got {ngroups!r}")
     if meanstructure is not True:
         raise OptionError(f"meanstructure must be True: FIML fits the means too; got {meanstructure!r}")
+    options.setdefault("fixed_x", False)
     return build_table(parse_model(model), TableOptions.for_function(func, **options), ngroups)
 
 
