@@ -59,6 +59,10 @@ class DataError(FosaError, ValueError):
     """The data cannot be used as they are."""
 
 
+class DependenceError(DataError):
+    """Columns are exactly dependent, so that the likelihood has no maximum."""
+
+
 class OptionError(FosaError, ValueError):
     """An option has a value outside what is allowed."""
 

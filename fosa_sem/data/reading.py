@@ -90,9 +90,9 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
     Notes
     -----
-    ``float64`` comes back from `read_table` bit by bit, NaN as NaN. Formats cannot hold everything else: a
-    text cell that reads ``NA`` comes back missing from CSV, a missing text empty from
-    SPSS and Stata, a category as its number from Stata.
+    ``float64`` comes back from `read_table` bit by bit, NaN as NaN (``.zsav`` has no negative zero). Formats
+    cannot hold everything else: a text cell that reads ``NA`` comes back missing from CSV, a missing text
+    empty from SPSS and Stata, a category as its number from Stata.
     """
     file = Path(os.path.expanduser(path))
     writer = _WRITERS.get(file.suffix.lower())
@@ -270,9 +270,10 @@ def _read_spss(file: Path) -> pd.DataFrame:
     """Read SPSS by pyreadstat, values not labels, user-missing as missing."""
     with _needing("pyreadstat", "SPSS"):
         import pyreadstat
+        from pyreadstat._readstat_parser import PyreadstatError, ReadstatError  # 1.2 exports one only
     try:
         frame: pd.DataFrame = pyreadstat.read_sav(file, user_missing=False)[0]
-    except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, UnicodeDecodeError) as error:
+    except (ReadstatError, PyreadstatError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: not a readable SPSS file ({error})") from error
     return frame
 
@@ -281,9 +282,10 @@ def _write_spss(frame: pd.DataFrame, temporary: Path, file: Path) -> None:
     """Write SPSS by pyreadstat."""
     with _needing("pyreadstat", "SPSS"):
         import pyreadstat
+        from pyreadstat._readstat_parser import PyreadstatError, ReadstatError
     try:
         pyreadstat.write_sav(frame, temporary, compress=file.suffix.lower() == ".zsav")
-    except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError) as error:
+    except (ReadstatError, PyreadstatError) as error:
         raise DataError(f"{file}: SPSS cannot hold this table ({error})") from error
 
 

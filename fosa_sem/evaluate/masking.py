@@ -70,7 +70,7 @@ def mask_cells(
         raise OptionError(f"proportion={proportion} hides no cell of so few observed ones; raise it")
     _spare_rows(hidden, observed, rng)
     cells = np.zeros(data.shape, dtype=bool)
-    cells[:, data.columns.get_indexer(pool)] = hidden
+    cells[:, data.columns.get_indexer(pd.Index(pool))] = hidden
     return pd.DataFrame(cells, index=data.index, columns=data.columns)
 
 

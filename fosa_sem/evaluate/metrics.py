@@ -324,7 +324,7 @@ def correlation_error(truth: FloatArray, completed: FloatArray) -> CorrelationEr
     defined, reference = _correlations(truth)
     _, other = _correlations(completed)
     squares = np.where(defined, (other - reference) ** 2, 0.0)
-    norms = np.where(defined, reference**2, 0.0)
+    norms = reference**2
     return CorrelationError(
         per_variable=np.sqrt(squares.sum(axis=1) / norms.sum(axis=1)),
         overall=float(np.sqrt(squares.sum() / norms.sum())),

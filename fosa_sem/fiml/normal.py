@@ -74,9 +74,10 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
     numpy.linalg.LinAlgError
         If ``cov`` is not positive definite.
     """
-    scale = np.sqrt(np.diag(cov))
-    if not np.all(scale > 0.0):  # also catches NaN
+    variances = np.diag(cov)
+    if not np.all(variances > 0.0):  # also catches NaN
         raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
+    scale = np.sqrt(variances)
     chol = np.linalg.cholesky(cov / np.outer(scale, scale))
     inverse = np.linalg.inv(chol) / scale
     P = inverse.T @ inverse

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fosa_sem.data.sample import Sample, take_sample
-from fosa_sem.errors import CollinearityWarning, ConvergenceError, DataError, SourceSpan
+from fosa_sem.errors import CollinearityWarning, ConvergenceError, DataError, DependenceError, SourceSpan
 from fosa_sem.fiml.engines.base import find_engine
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.saturated import SaturatedMoments, available_case_moments, saturated_moments
@@ -114,7 +114,9 @@ def fit(model: str, data: pd.DataFrame, options: FitOptions | None = None) -> Fi
     ModelSyntaxError, ModelSpecificationError
         The model string, with line and column.
     DataError
-        Columns that cannot be used, too few rows, exactly dependent columns.
+        Columns that cannot be used, too few rows.
+    DependenceError
+        A DataError: exactly dependent columns.
     IdentificationError
         The moments do not determine the parameters, which are named.
     ConvergenceError
@@ -159,7 +161,7 @@ def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: Fit
     if any(s.degenerate for s in saturated):
         relations = [r for s in saturated if s.degenerate for r in linear_relations(names.observed, s.cov, 1e-5)]
         if not options.ridge:
-            raise DataError(
+            raise DependenceError(
                 f"columns are exactly dependent, so the likelihood has no maximum: {'; '.join(relations)}; "
                 "leave one of them out of the model"
             )

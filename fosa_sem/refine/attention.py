@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import gelu, linear
+from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.remasking import MaskedRows
@@ -68,8 +68,8 @@ class AttentionBlock(nn.Module):
         n, p, width = x.shape
         parts = linear(x, self.project).view(n, p, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
-        weights = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(width / self.heads), dim=-1)
-        return linear((weights @ value).transpose(1, 2).reshape(n, p, width), self.merge)
+        mixed = scaled_dot_product_attention(query, key, value)
+        return linear(mixed.transpose(1, 2).reshape(n, p, width), self.merge)
 
 
 class AttentionNetwork(nn.Module):

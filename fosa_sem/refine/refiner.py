@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -102,10 +104,11 @@ class AttentionRefiner:
         data = _training_data(completion, scaling, device)
         remasker = Remasker(completion.rule, scaling, device)
         rng = np.random.default_rng(self.config.seed)
-        fits = [
-            _fit_fold(data, remasker, halves, self.config, rng, progress=progress)
-            for halves in hold_out(completion.observed, self.config, rng)
-        ]
+        with _one_thread():
+            fits = [
+                _fit_fold(data, remasker, halves, self.config, rng, progress=progress)
+                for halves in hold_out(completion.observed, self.config, rng)
+            ]
         judged = np.concatenate([fit.judged for fit in fits])
         return FittedRefiner(
             variables=completion.variables,
@@ -202,9 +205,10 @@ class FittedRefiner:
             hidden=torch.as_tensor(unique[:, :, 2] > 0, device=device),
         )
         correction = np.zeros(unique.shape[:2])
-        for weights in self.weights:
-            network = _network(weights, len(self.variables), self.config, device)
-            correction += predict(network, masked).cpu().numpy() / len(self.weights)
+        with _one_thread():
+            for weights in self.weights:
+                network = _network(weights, len(self.variables), self.config, device)
+                correction += predict(network, masked).cpu().numpy() / len(self.weights)
         return correction[inverse]
 
 
@@ -300,3 +304,17 @@ def _device(config: RefinerConfig) -> torch.device:
     if config.device == "cuda" and not available:
         raise OptionError("refiner option device='cuda': torch finds no CUDA device; use 'auto' or 'cpu'")
     return torch.device("cuda" if config.device != "cpu" and available else "cpu")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch's CPU work on one thread, then restore the number of threads.
+
+    The batches are too small to share, and the last bits of a product depend on how it is shared.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -21,7 +21,7 @@ from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.remasking import MaskedRows, Remasker
 
 # Cells that choose the epoch are looked at in every epoch; more of them would cost more than they help.
-MAX_CHOOSING_CELLS = 500
+MAX_CHOOSING_CELLS = 250
 # Held-out cells, over all folds, that are enough to judge a correction when the number of folds is left open.
 ENOUGH_CELLS = 1000
 MAX_GRADIENT_NORM = 1.0

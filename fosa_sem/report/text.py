@@ -229,7 +229,7 @@ def _parameters(block: ParameterBlock, keys: list[str]) -> str:
     keys = ["est"] if block.title == "Constraints" else keys
     width = 9 if len(keys) <= 6 else 8
     needed = max(_needed(row) for group in block.groups for row in group.rows)
-    field = min(max(needed, 19 if width == 9 else 16), WIDTH - width * len(keys))
+    field = min(max(needed, 18 if width == 9 else 16), WIDTH - width * len(keys))
     headings = _HEADINGS if width == 9 else _SHORT_HEADINGS
     first = {"est": "Slack"} if block.title == "Constraints" else {}
     names = "".join(pad_left(first.get(key, headings[key]), width) for key in keys)
@@ -266,7 +266,7 @@ def _rsquare(report: FitReport, index: int) -> str:
     if rows.empty:
         return ""
     names = [clean(name) for name in rows["variable"]]
-    field = min(max(19, *(display_width(name) + 5 for name in names)), WIDTH - 9)
+    field = min(max(18, *(display_width(name) + 5 for name in names)), WIDTH - 9)
     lines = ["R-Square:", " " * field + pad_left("Estimate", 9)]
     for name, value in zip(names, rows["r2"], strict=True):
         lines.append(pad_right("    " + shorten(name, field - 5), field) + pad_left(narrow(value, 8), 9))

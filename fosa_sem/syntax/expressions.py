@@ -70,9 +70,17 @@ _FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]]
 
 def labels(node: Node) -> list[Node]:
     """All label nodes of a formula, in reading order."""
-    if node.kind == "label":
-        return [node]
-    return [found for part in node.parts for found in labels(part)]
+    return [part for part in _postorder(node) if part.kind == "label"]
+
+
+def _postorder(node: Node) -> list[Node]:
+    """Every node, parts before the whole; without recursion, for a sum of thousands of terms is a deep tree."""
+    found, waiting = [], [node]
+    while waiting:
+        part = waiting.pop()
+        found.append(part)
+        waiting.extend(part.parts)
+    return found[::-1]
 
 
 def evaluate(node: Node, values: Mapping[str, Dual], size: int) -> Dual:
@@ -90,13 +98,21 @@ def evaluate(node: Node, values: Mapping[str, Dual], size: int) -> Dual:
     Dual
         NaN where the formula is undefined (log of a negative number, division by zero).
     """
-    if node.kind == "number":
-        return Dual(node.value, np.zeros(size))
-    if node.kind == "label":
-        return values[node.name]
-    parts = [evaluate(part, values, size) for part in node.parts]
+    done: list[Dual] = []
+    for part in _postorder(node):
+        if part.kind == "number":
+            done.append(Dual(part.value, np.zeros(size)))
+        elif part.kind == "label":
+            done.append(values[part.name])
+        else:
+            operands = [done.pop() for _ in part.parts][::-1]
+            done.append(_apply_or_nan(part.name, operands, size))
+    return done.pop()
+
+
+def _apply_or_nan(name: str, parts: list[Dual], size: int) -> Dual:
     try:
-        return _apply(node.name, parts)
+        return _apply(name, parts)
     except (ValueError, ZeroDivisionError, OverflowError):
         return Dual(math.nan, np.full(size, math.nan))
 

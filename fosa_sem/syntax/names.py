@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from fosa_sem.syntax.parser import Statement
@@ -69,4 +69,14 @@ def classify(statements: Sequence[Statement]) -> VariableNames:
         observed_x=observed_x,
         latent_x=tuple(n for n in latent if n not in explained),
         pure_outcomes=tuple(pure),
+    )
+
+
+def order_covariance(statement: Statement, names: VariableNames) -> Statement:
+    """A covariance with its sides in the order latent, observed (lavaan: ``lav_partable_covariance_reorder``)."""
+    order = (*names.latent, *names.observed)
+    if statement.op != "~~" or order.index(statement.lhs) <= order.index(statement.rhs):
+        return statement
+    return replace(
+        statement, lhs=statement.rhs, rhs=statement.lhs, left=statement.span, span=statement.left
     )

@@ -12,8 +12,9 @@ import pandas as pd
 
 from fosa_sem.errors import ModelSpecificationError, OptionError, SourceSpan
 from fosa_sem.syntax.expressions import labels
-from fosa_sem.syntax.names import VariableNames, classify
+from fosa_sem.syntax.names import VariableNames, classify, order_covariance
 from fosa_sem.syntax.parser import Statement, parse_model
+from fosa_sem.syntax.references import label_targets, tie_key
 
 T = TypeVar("T")
 FunctionName = Literal["sem", "cfa", "growth", "lavaan"]
@@ -146,8 +147,9 @@ class ParameterTable:
         first: dict[str, int] = {}
         pairs = []
         for row in self.free_rows():
-            if row.label and first.setdefault(row.label, row.free - 1) != row.free - 1:
-                pairs.append((first[row.label], row.free - 1))
+            key = tie_key(row, self.rows)
+            if key and first.setdefault(key, row.free - 1) != row.free - 1:
+                pairs.append((first[key], row.free - 1))
         return tuple(pairs)
 
     def with_exogenous(self, moments: Sequence[Mapping[tuple[str, str], float]]) -> ParameterTable:
@@ -272,6 +274,7 @@ def build_table(statements: Sequence[Statement], options: TableOptions, ngroups:
     if not relations:
         raise ModelSpecificationError("the model defines parameters but has no formula for any variable")
     names = classify(relations)
+    relations = [order_covariance(s, names) for s in relations]
     drafts = _with_automatic(relations, names, options)
     rows: list[Row] = []
     free = 0
@@ -282,7 +285,7 @@ def build_table(statements: Sequence[Statement], options: TableOptions, ngroups:
             number = len(rows) + 1
             rows.append(replace(row, free=free if row.free else 0, plabel=f".p{number}."))
     table = ParameterTable(
-        rows=tuple(rows), definitions=definitions, names=names, ngroups=ngroups, fixed_x=options.fixed_x
+        rows=tuple(label_targets(rows)), definitions=definitions, names=names, ngroups=ngroups, fixed_x=options.fixed_x
     )
     _check_labels(table)
     return table
@@ -382,11 +385,12 @@ def _is_single_indicator(name: str, loadings: Sequence[Statement]) -> bool:
 def _check_labels(table: ParameterTable) -> None:
     """Every label of a definition must exist, and a shared label must not tie a free to a fixed parameter."""
     known = {row.label for row in table.rows if row.label}
-    for row in table.rows:
-        fixed = [r for r in table.rows if r.label and r.label == row.label and not r.free]
-        if row.free and fixed:
+    keys = [tie_key(row, table.rows) for row in table.rows]
+    fixed = {key: row for key, row in zip(keys, table.rows, strict=True) if key and not row.free}
+    for key, row in zip(keys, table.rows, strict=True):
+        if row.free and key in fixed:
             raise ModelSpecificationError(
-                f"label {row.label!r} is shared by a free parameter and one fixed at {fixed[0].ustart:g}; "
+                f"label {row.label!r} is shared by a free parameter and one fixed at {fixed[key].ustart:g}; "
                 "free the fixed one with NA* or use two labels",
                 row.span,
             )

@@ -1,0 +1,189 @@
+"""semopy as engine: our model in its language, on columns that we centre and scale, its theta mapped back by name.
+
+Only its optimum is used. Its standard errors ignore that values are missing, its chi-square is not a likelihood
+ratio, and its success flag can be wrong; all of these are computed here instead.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fosa_sem.errors import EngineError
+from fosa_sem.fiml.engines.base import Estimates
+from fosa_sem.fiml.problem import FitProblem
+from fosa_sem.fiml.start import starting_values
+from fosa_sem.syntax.table import ParameterTable, Row
+
+FloatArray = NDArray[np.float64]
+
+OPTIONS = {"ftol": 1e-10, "maxiter": 2000}
+"""Of scipy's SLSQP, which semopy calls; its own default stops up to 1e-2 short in log-likelihood."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """Centre and scale of every variable; 0 and 1 for latent ones.
+
+    Attributes
+    ----------
+    centre, scale : mapping of variable name to float
+    """
+
+    centre: Mapping[str, float]
+    scale: Mapping[str, float]
+
+    def factor(self, row: Row) -> float:
+        """What a parameter is divided by when the variables are scaled."""
+        if row.op == "~1":
+            return self.scale[row.lhs]
+        if row.op == "~~":
+            return self.scale[row.lhs] * self.scale[row.rhs]
+        cause, effect = (row.lhs, row.rhs) if row.op == "=~" else (row.rhs, row.lhs)
+        return self.scale[effect] / self.scale[cause]
+
+
+class SemopyEngine:
+    """`semopy.ModelMeans` with the FIML objective (its plain ``Model`` has no mean structure)."""
+
+    name = "semopy"
+
+    def estimate(self, problem: FitProblem) -> Estimates:
+        """Translate, fit, translate back.
+
+        Raises
+        ------
+        EngineError
+            For several groups, or if semopy fails.
+        """
+        table = problem.table
+        if table.ngroups > 1:
+            raise EngineError("the semopy engine fits one group; use engine='native' for several")
+        import semopy
+
+        units = _choose_units(problem)
+        names = _safe_names(table)
+        start = _scaled_theta(table, starting_values(problem), units)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # numerical noise of trial points; the audit judges the result
+                model = semopy.ModelMeans(_description(table, names, units), cov_diag=True)
+                model.load(_scaled_data(problem, names, units))
+                active = _set_starts(model, problem, start)
+                model.fit(obj="ML", solver="SLSQP", options=dict(OPTIONS))
+        except (ArithmeticError, LookupError, ValueError, np.linalg.LinAlgError, SyntaxError) as error:
+            raise EngineError(f"semopy failed: {type(error).__name__}: {error}") from error
+        values = dict(zip(active, (float(v) for v in model.param_vals), strict=True))
+        theta = np.array([values[_owner(problem, row)] for row in table.free_rows()])
+        return Estimates(
+            theta=_unscaled_theta(table, theta, units),
+            iterations=int(model.last_result.n_it),
+            note=f"Estimates found by semopy {semopy.__version__}; all other numbers are computed from them.",
+        )
+
+
+def _set_starts(model: Any, problem: FitProblem, start: FloatArray) -> list[str]:
+    """Put our starts into the loaded model, lift its bounds on variances, return its parameters in their order."""
+    ours = {_owner(problem, row): start[row.free - 1] for row in problem.table.free_rows()}
+    active = [name for name, parameter in model.parameters.items() if parameter.active]
+    if set(active) != set(ours):
+        raise EngineError("semopy reads the model differently: it cannot express it; use engine='native'")
+    for name in active:
+        # lavaan's default has no bounds either: a negative variance is a finding, not something to hide.
+        model.parameters[name] = model.parameters[name]._replace(bound=(None, None))
+    model.param_vals = np.array([ours[name] for name in active])
+    return active
+
+
+def _owner(problem: FitProblem, row: Row) -> str:
+    """semopy's name of a free parameter; parameters tied by a label share it."""
+    tied = {other: first for first, other in problem.table.ties()}
+    return f"t{tied.get(row.free - 1, row.free - 1)}"
+
+
+def _choose_units(problem: FitProblem) -> Units:
+    """Centre and scale by the saturated moments, as far as the constraints let us.
+
+    Ties hold on the user's scale only if all columns share one scale; an intercept that is fixed or tied keeps its
+    meaning only if nothing that enters its equation is centred. semopy rejects every point at which its objective,
+    tr + log det, is negative: the common factor keeps it positive.
+    """
+    table, moments = problem.table, problem.saturated[0]
+    names = table.names
+    sd = np.sqrt(np.diag(moments.cov))
+    if table.ties():
+        sd = np.full_like(sd, math.exp(float(np.log(sd).mean())))
+    logdet = float(np.linalg.slogdet(moments.cov / np.outer(sd, sd))[1])
+    n_y = len(names.observed) - (len(names.observed_x) if table.fixed_x else 0)
+    sd = sd / (1.5 * math.exp(max(0.0, -logdet / (2.0 * n_y))))
+    tied = {i for pair in table.ties() for i in pair}
+    rigid = {r.lhs for r in table.rows if r.op == "~1" and not r.exo and (not r.free or r.free - 1 in tied)}
+    uncentred = rigid | {r.rhs for r in table.rows if r.op == "~" and r.lhs in rigid}
+    centre = {n: 0.0 if n in uncentred else float(m) for n, m in zip(names.observed, moments.mean, strict=True)}
+    return Units(
+        centre={**centre, **dict.fromkeys(names.latent, 0.0)},
+        scale={**dict(zip(names.observed, sd.tolist(), strict=True)), **dict.fromkeys(names.latent, 1.0)},
+    )
+
+
+def _shift(table: ParameterTable, row: Row, values: FloatArray, units: Units) -> float:
+    """What centring takes off an intercept: its own centre less what its predictors' centres explain."""
+    shift = units.centre[row.lhs]
+    for other in table.rows:
+        if other.op == "~" and other.lhs == row.lhs:
+            slope = values[other.free - 1] if other.free else other.ustart
+            shift -= float(slope) * units.centre[other.rhs]
+    return shift
+
+
+def _scaled_theta(table: ParameterTable, theta: FloatArray, units: Units) -> FloatArray:
+    shifts = [_shift(table, r, theta, units) if r.op == "~1" else 0.0 for r in table.free_rows()]
+    return np.array([(v - s) / units.factor(r) for v, s, r in zip(theta, shifts, table.free_rows(), strict=True)])
+
+
+def _unscaled_theta(table: ParameterTable, scaled: FloatArray, units: Units) -> FloatArray:
+    theta = np.array([v * units.factor(r) for v, r in zip(scaled, table.free_rows(), strict=True)])
+    for row in table.free_rows():
+        if row.op == "~1":
+            theta[row.free - 1] += _shift(table, row, theta, units)
+    return theta
+
+
+def _safe_names(table: ParameterTable) -> dict[str, str]:
+    """Names that semopy's grammar cannot misread."""
+    observed = {name: f"v{i}" for i, name in enumerate(table.names.observed)}
+    return observed | {name: f"f{i}" for i, name in enumerate(table.names.latent)}
+
+
+def _description(table: ParameterTable, names: dict[str, str], units: Units) -> str:
+    """Every parameter written out, so that semopy adds none of its own."""
+    tied = {other: first for first, other in table.ties()}
+    lines = []
+    for row in table.rows:
+        if row.exo or (row.op == "~1" and row.lhs in table.names.latent and not row.free):
+            continue  # conditioned on, or a latent mean of 0, which semopy has by itself
+        if row.free:
+            multiplier = f"t{tied.get(row.free - 1, row.free - 1)}"
+        else:
+            value = row.ustart - (units.centre[row.lhs] if row.op == "~1" else 0.0)
+            multiplier = np.format_float_positional(value / units.factor(row), trim="0")
+        op, right = ("~", "1") if row.op == "~1" else (row.op, names[row.rhs])
+        lines.append(f"{names[row.lhs]} {op} {multiplier}*{right}")
+    written = {row.lhs for row in table.rows if row.op == "~~" and row.lhs == row.rhs}
+    lines += [f"{safe} ~~ 0.0*{safe}" for name, safe in names.items() if name not in written]
+    return "\n".join(lines)
+
+
+def _scaled_data(problem: FitProblem, names: dict[str, str], units: Units) -> pd.DataFrame:
+    observed = problem.table.names.observed
+    values = problem.sample.groups[0].values
+    return pd.DataFrame(
+        {names[n]: (values[:, j] - units.centre[n]) / units.scale[n] for j, n in enumerate(observed)}
+    )
