@@ -36,9 +36,9 @@ _OF_THE_FIT = ("missing", "estimator", "group")
 class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Fills holes by a structural equation model and refines the values by self-attention (FOSA).
 
-    The model is fitted by FIML with ``fixed_x=False``, so that exogenous variables have a distribution too: a row
-    is dropped from the fit only if nothing in it is observed, and every variable of the model can be filled.
-    Columns that the model does not name pass through untouched.
+    The model is fitted by FIML with ``fixed_x=False``, so that exogenous variables have a distribution too: a
+    row is dropped from the fit only if nothing in it is observed, and every variable of the model can be
+    filled. Columns that the model does not name pass through untouched.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
     func : {"sem", "cfa", "growth", "lavaan"}, default "sem"
         Whose defaults complete the model.
     refiner : {"attention"}, RefinerConfig or None, default "attention"
-        How conditional means are corrected; None keeps them. "attention" has the defaults of `RefinerConfig` and
-        the seed given here.
+        How conditional means are corrected; None keeps them. "attention" has the defaults of `RefinerConfig`
+        and the seed given here.
     engine : str or Engine, default "native"
         What finds the estimates: "native", "semopy", or an object with ``name`` and ``estimate(problem)``.
     sem_options : mapping, optional
@@ -75,10 +75,9 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
 
     Notes
     -----
-    lavaan has no equivalent; its nearest are ``sem(missing = "ml", fixed.x = FALSE)`` followed by conditional
-    expectations at the estimates. Exactly dependent columns, an error for `fosa_sem.sem`, are fitted here with a
-    ridge of 1e-6 of each variance: a `CollinearityWarning` names them, and chi-square and standard errors are
-    withheld.
+    lavaan has no equivalent; the first step is its ``sem(missing = "ml", fixed.x = FALSE)``. Exactly
+    dependent columns, an error for `fosa_sem.sem`, are fitted here with a ridge of 1e-6 of each variance: a
+    `CollinearityWarning` names them, and chi-square and standard errors are withheld.
 
     Examples
     --------
@@ -158,9 +157,9 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Fill the holes of the table fitted to, or of new rows.
 
-        Single imputation is for prediction: the filled values are point predictions whose spread is smaller than
-        that of the data. Take standard errors, tests and fit measures from ``sem_results_``, the FIML fit, and never
-        from an analysis of the filled table.
+        Single imputation is for prediction: the filled values are point predictions whose spread is smaller
+        than that of the data. Take standard errors, tests and fit measures from ``sem_results_``, the FIML
+        fit, and never from an analysis of the filled table.
 
         Parameters
         ----------
@@ -170,8 +169,9 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         Returns
         -------
         DataFrame
-            Same rows, index and columns. Observed cells, and columns that the model does not name, are those of X;
-            a row with nothing observed gets the model's means. A column with a filled cell has dtype float64.
+            Same rows, index and columns. Observed cells, and columns that the model does not name, are those
+            of X; a row with nothing observed gets the model's means. A column with a filled cell has dtype
+            float64.
 
         Raises
         ------
@@ -191,10 +191,10 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         return refined.to_frame()
 
     def evaluate(self, *, proportion: float = 0.1, seeds: Sequence[int] = (0,)) -> pd.DataFrame:
-        """Hide observed cells of the table fitted to, refit without them, and score what is put in their place.
+        """Hide observed cells of the fitted table, refit without them, and score what takes their place.
 
-        The model is fitted and the refiner trained anew for each seed, without a look at the hidden cells. This
-        costs as much time as `fit`, once per seed.
+        The model is fitted and the refiner trained anew for each seed, without a look at the hidden cells.
+        Each seed costs as much time as `fit`.
 
         Parameters
         ----------
@@ -206,8 +206,8 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         Returns
         -------
         DataFrame
-            Also kept as ``metrics_``. For every seed and method ("mean", the column mean; "sem", the conditional
-            expectation; "refined", with a refiner), one row per variable and a row "overall"; see
+            Also kept as ``metrics_``. For every seed and method ("mean", the column mean; "sem", the
+            conditional expectation; "refined", with a refiner), one row per variable and a row "overall"; see
             `fosa_sem.imputation_metrics` for the columns.
 
         Raises
@@ -232,13 +232,13 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
     @property
     def metrics_(self) -> pd.DataFrame:
         """What `evaluate` found; it is never computed in passing, since it takes as long as another `fit`."""
-        metrics = getattr(self, "_metrics", None)
+        metrics: pd.DataFrame | None = getattr(self, "_metrics", None)
         if metrics is None:
-            raise NotFittedError("metrics_ comes from evaluate(), which fits and trains once more; call it first")
+            raise NotFittedError("metrics_ comes from evaluate(), which fits and trains anew; call it first")
         return metrics
 
     def imputation_report(self, notes: tuple[str, ...] = ()) -> ImputationReport:
-        """What reports say about the imputation.
+        """Collect what reports say about the imputation.
 
         Parameters
         ----------
@@ -290,6 +290,8 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         tags.input_tags.allow_nan = True
         # Columns are known by name: an array, or a table without these names, cannot be read.
         tags.input_tags.two_d_array = False
+        # A column with a filled cell becomes float64, whatever it was.
+        tags.transformer_tags.preserves_dtype = []
         return tags
 
     def _refit(self, table: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
@@ -318,7 +320,8 @@ def _fit_options(
         raise OptionError("sem_options has 'engine'; give it to FosaImputer itself")
     if given.pop("fixed_x", None) not in (None, False):
         raise OptionError(
-            "sem_options has fixed_x=True, which gives exogenous variables no distribution to fill them from; leave it out"
+            "sem_options has fixed_x=True, which gives exogenous variables no distribution to fill "
+            "them from; leave it out"
         )
     if given.pop("meanstructure", None) not in (None, True):
         raise OptionError("sem_options: meanstructure must be True or None: FIML fits the means too")
@@ -335,7 +338,7 @@ def _fit_or_ridge(model: str, data: pd.DataFrame, options: FitOptions) -> FimlFi
 
 
 def _modelled_columns(completion: Completion, group: str | None) -> pd.DataFrame:
-    """What the model was fitted to, as numbers with holes, and the groups."""
+    """Return what the model was fitted to, as numbers with holes, and the groups."""
     values = np.where(completion.observed, completion.values, np.nan)
     frame = pd.DataFrame(values, index=completion.table.index, columns=list(completion.variables))
     return frame if group is None else frame.assign(**{group: completion.table[group]})

@@ -40,7 +40,7 @@ class LavaanReference:
     group_labels : tuple of str
         One empty label without groups.
     nobs, npatterns : tuple of int
-        Per group; no patterns where lavaan does not count them (listwise deletion).
+        Rows used and missing-data patterns, per group.
     loglik : float
     parameter_estimates : DataFrame
         lhs op rhs label group est se z pvalue ci_lower ci_upper; group 0 for ``:=``.
@@ -52,10 +52,10 @@ class LavaanReference:
     implied, saturated : tuple of Moments
         Of the model (``fitted()``) and of the sample (``lavInspect(fit, "sampstat")``; EM moments if FIML).
     factor_scores : DataFrame
-        Rows used, by the index of the data; column ``group`` first if there are several. Empty without latent
-        variables.
+        By the index of the data; NaN where nothing is observed; column ``group`` first if there are several.
+        Empty without latent variables.
     r_squared : DataFrame
-        group variable r2.
+        group (1-based), variable, r2.
     """
 
     lavaan_version: str

@@ -1,4 +1,4 @@
-"""What all tests share: the model zoo on the path, small frames, and the gate of the external conformance cases."""
+"""What all tests share: the model zoo on the path, small frames, and the gate of the external cases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent / "property"))
 
 @pytest.fixture(scope="session")
 def conformance_folder() -> Path:
-    """Folder of the external conformance cases, named by FOSA_SEM_CONFORMANCE; they are no part of this project."""
+    """Folder of the external cases, named by FOSA_SEM_CONFORMANCE; they are no part of this project."""
     folder = os.environ.get("FOSA_SEM_CONFORMANCE")
     if not folder:
         pytest.skip("FOSA_SEM_CONFORMANCE is not set: the external conformance cases are not here")

@@ -118,7 +118,7 @@ def _inverse(information: FloatArray) -> FloatArray:
     diagonal = np.diag(information)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(information * np.outer(scale, scale))
-    inverse = (vectors / np.maximum(values, 1e-8 * values[-1])) @ vectors.T
+    inverse = (vectors / np.maximum(values, 1e-8 * values.max(initial=0.0))) @ vectors.T
     return np.asarray(inverse * np.outer(scale, scale))
 
 

@@ -87,7 +87,7 @@ class FitProblem:
             d_mean, d_cov = ram.jacobian(theta)
             whiten = np.linalg.inv(np.linalg.cholesky(cov))
             mean_part = d_mean @ whiten.T
-            cov_part = (whiten @ d_cov @ whiten.T).reshape(k, -1)
+            cov_part = (whiten @ d_cov @ whiten.T).reshape(k, cov.size)
             information += patterns.n_rows * (mean_part @ mean_part.T + 0.5 * cov_part @ cov_part.T)
         return information
 

@@ -30,7 +30,8 @@ class SaturatedMoments:
     loglik : float
     converged : bool
     degenerate : bool
-        Columns are exactly dependent: the likelihood has no finite maximum, EM was stopped.
+        Columns are exactly dependent: the likelihood has no finite maximum. EM was stopped at the (nearly) singular
+        moments given, one step after those of ``loglik``.
     """
 
     mean: FloatArray
@@ -73,7 +74,9 @@ def saturated_moments(patterns: MissingPatterns) -> SaturatedMoments:
     for _ in range(MAX_CYCLES):
         step = _em_step(ev, mean, cov)
         if _smallest_correlation_eigenvalue(step[1]) < DEPENDENCE:
-            return SaturatedMoments(mean=mean, cov=cov, loglik=ev.loglik, converged=False, degenerate=True)
+            return SaturatedMoments(
+                mean=step[0], cov=step[1], loglik=ev.loglik, converged=False, degenerate=True
+            )
         if _distance(ev, step[0] - mean, step[1] - cov) < TOLERANCE:
             final = evaluate(patterns, *step)
             return SaturatedMoments(

@@ -10,7 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fosa_sem.data.sample import Sample, take_sample
-from fosa_sem.errors import CollinearityWarning, ConvergenceError, DataError, DependenceError, SourceSpan
+from fosa_sem.errors import (
+    CollinearityWarning,
+    ConvergenceError,
+    DataError,
+    DependenceError,
+    ModelSpecificationError,
+    SourceSpan,
+)
 from fosa_sem.fiml.engines.base import find_engine
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.saturated import SaturatedMoments, available_case_moments, saturated_moments
@@ -150,6 +157,8 @@ def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: Fit
     """Model and data -> the problem that engines solve."""
     switches = options.table_options()
     names = classify([s for s in statements if s.op != ":="])
+    if not names.observed:
+        raise ModelSpecificationError("the model has no formula for an observed variable")
     _check_latent(names, data, statements)
     sample = take_sample(
         data, names.observed, complete=names.observed_x if switches.fixed_x else (), group=options.group,

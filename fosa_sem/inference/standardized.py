@@ -37,8 +37,9 @@ def standardized_values(fit: FimlFit, theta: Array, kind: StandardizedType = "st
             if kind == "std.lv" or (kind == "std.nox" and name in fit.table.names.observed_x):
                 scale[name] = np.ones((), dtype=total.dtype)[()]
         at = {_place(row): i for i, row in enumerate(fit.table.rows) if row.group == group}
-        for i in at.values():
-            out[i] = _standardize(fit.table.rows[i], values, at, scale)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a variable without variance has no standardised values
+            for i in at.values():
+                out[i] = _standardize(fit.table.rows[i], values, at, scale)
     return out
 
 
@@ -72,7 +73,7 @@ def complex_jacobian(fit: FimlFit, kind: StandardizedType) -> FloatArray:
     columns = [
         np.imag(standardized_values(fit, fit.theta + 1j * step * unit, kind)) / step for unit in np.eye(len(fit.theta))
     ]
-    return np.array(columns).reshape(len(fit.theta), -1).T
+    return np.array(columns).reshape(len(fit.theta), len(fit.table.rows)).T
 
 
 def definitions(fit: FimlFit, values: Array, jacobian: FloatArray) -> list[Dual]:
@@ -170,4 +171,5 @@ def r_squared(fit: FimlFit) -> pd.DataFrame:
             left = residual.get(name, 0.0)
             if name in explained:
                 rows.append((group, name, 1.0 - left / float(total[i]) if left >= 0 else math.nan))
-    return pd.DataFrame(rows, columns=["group", "variable", "r2"])
+    frame = pd.DataFrame(rows, columns=["group", "variable", "r2"])
+    return frame.astype({"group": "int64", "variable": "object", "r2": "float64"})  # also without any row

@@ -43,9 +43,9 @@ patterns_of <- function(fit) {
   as.integer(unlist(counts))
 }
 
-r_squared_of <- function(fit, labels) {
+r_squared_of <- function(fit) {
   values <- by_group(fit, lavaan::lavInspect(fit, "rsquare"))
-  list(group = rep(labels, lengths(values)), variable = as.character(unlist(lapply(values, names))),
+  list(group = rep(seq_along(values), lengths(values)), variable = as.character(unlist(lapply(values, names))),
        r2 = as.numeric(unlist(values)))
 }
 
@@ -72,7 +72,7 @@ read_fit <- function(fit, attempt) {
     implied = lapply(by_group(fit, lavaan::fitted(fit)), moments_of),
     saturated = lapply(by_group(fit, lavaan::lavInspect(fit, "sampstat")), moments_of),
     scores = attempt(scores_of(fit)),
-    r_squared = r_squared_of(fit, labels)
+    r_squared = r_squared_of(fit)
   )
 }
 

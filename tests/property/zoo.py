@@ -1,10 +1,10 @@
-"""The model zoo: every kind of model, with simulated data that have holes; each property test runs over all of it."""
+"""The model zoo: every kind of model, with simulated data that have holes; property tests run over all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class ZooModel:
     npar, df : int
         Counted by hand.
     unit_free, location_free : bool
-        The model is the same for any units (origins) of single columns; scaling all of them always is allowed.
+        The model is the same for any units (origins) of single columns; those of all may always change.
     """
 
     name: str
@@ -159,7 +159,8 @@ ZOO = (
         name="second_order", func="cfa",
         model="a =~ x1 + x2 + x3\nb =~ x4 + x5 + x6\nc =~ x7 + x8 + x9\ng =~ a + b + c",
         effects={
-            **_measured(a="x1 x2 x3", b="x4 x5 x6", c="x7 x8 x9"), "a": {"g": 1.0}, "b": {"g": 0.9}, "c": {"g": 1.1},
+            **_measured(a="x1 x2 x3", b="x4 x5 x6", c="x7 x8 x9"),
+            "a": {"g": 1.0}, "b": {"g": 0.9}, "c": {"g": 1.1},
         },
         columns=_columns("x:9"), npar=30, df=24,
     ),
@@ -167,7 +168,8 @@ ZOO = (
         name="bifactor", func="cfa", options={"orthogonal": True, "std_lv": True}, n=400,
         model="g =~ x1 + x2 + x3 + x4 + x5 + x6 + x7 + x8\ns =~ x1 + x2 + x3 + x4\nt =~ x5 + x6 + x7 + x8",
         effects={
-            f"x{i}": {"g": 1.3 - 0.1 * i, "s" if i < 5 else "t": (0.5, 1.0, 0.8, 1.1)[i % 4]} for i in range(1, 9)
+            f"x{i}": {"g": 1.3 - 0.1 * i, "s" if i < 5 else "t": (0.5, 1.0, 0.8, 1.1)[i % 4]}
+            for i in range(1, 9)
         },
         columns=_columns("x:8"), npar=32, df=12,
     ),
@@ -234,14 +236,14 @@ BY_NAME = {model.name: model for model in ZOO}
 NAMES = tuple(BY_NAME)
 
 
-@lru_cache(maxsize=None)
+@cache
 def fitted(name: str) -> SemResults:
     """The fit of a zoo model to its own data, made once per test run."""
     model = BY_NAME[name]
     return model.fit(model.data())
 
 
-@lru_cache(maxsize=None)
+@cache
 def problem_of(name: str) -> FitProblem:
     """The problem of a zoo model, made once per test run."""
     return BY_NAME[name].problem()

@@ -9,7 +9,7 @@ from typing import Any
 from r_cases import CASES, REFERENCES, Case
 
 SCORES_KEPT = 20
-"""Rows per group whose factor scores are stored: enough to see every kind of pattern, small enough to read."""
+"""Rows per group whose factor scores are stored: enough to meet several patterns, few enough to read."""
 
 
 def shortened(answer: dict[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,8 @@ TIGHT: dict[str, Any] = {
     # lavaan 0.6.14 stops the EM of the saturated model at an absolute change of 1e-5, whatever the units.
     "em_h1_iter_max": 50000,
     "em_h1_tol": 1e-10,
-    # Beyond the default 1e-10 nlminb may end in "false convergence" at the maximum itself, which lavaan takes for
-    # a failure unless told otherwise; whether it is the maximum is judged by the comparison.
+    # Beyond the default 1e-10 nlminb may end in "false convergence" at the maximum itself, which lavaan takes
+    # for a failure unless told otherwise; whether it is the maximum is judged by the comparison.
     "control": {"rel_tol": 1e-13, "iter_max": 20000, "eval_max": 40000},
     "optim_force_converged": True,
 }
@@ -67,13 +67,13 @@ class Case:
 
     def ours(self) -> SemResults:
         with warnings.catch_warnings():
-            # Rows without a value of an exogenous variable are dropped on both sides; the row counts are compared.
+            # Both sides drop rows without a value of an exogenous variable; the counts are compared.
             warnings.simplefilter("ignore", DroppedRowsWarning)
             return getattr(fosa_sem, self.func)(self.model, self.table(), **self.options)
 
 
 def with_holes(table: pd.DataFrame, columns: list[str], rate: float, seed: int) -> pd.DataFrame:
-    """A copy in which each cell of the columns is missing with the probability given, completely at random."""
+    """A copy in which each cell of the columns is missing completely at random."""
     holes = np.random.Generator(np.random.PCG64(seed)).random((len(table), len(columns))) < rate
     return table.assign(**table[columns].astype(float).mask(holes).to_dict("series"))
 

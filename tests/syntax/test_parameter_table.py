@@ -14,7 +14,8 @@ def _rows(model: str, func: str = "sem", **options: object) -> list[str]:
     """``name free-number`` or ``name =value`` (``=x`` for a moment of an exogenous variable)."""
     table = parameter_table(model, func, **options)  # type: ignore[arg-type]
     return [
-        f"{r.lhs}{r.op}{r.rhs} " + (str(r.free) if r.free else "=x" if r.exo else f"={r.ustart:g}") for r in table.rows
+        f"{r.lhs}{r.op}{r.rhs} " + (str(r.free) if r.free else "=x" if r.exo else f"={r.ustart:g}")
+        for r in table.rows
     ]
 
 

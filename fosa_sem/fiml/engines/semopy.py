@@ -75,9 +75,8 @@ class SemopyEngine:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # numerical noise of trial points; the audit judges the result
                 model = semopy.ModelMeans(_description(table, names, units), cov_diag=True)
-                model.load(_scaled_data(problem, names, units))
                 active = _set_starts(model, problem, start)
-                model.fit(obj="ML", solver="SLSQP", options=dict(OPTIONS))
+                model.fit(_scaled_data(problem, names, units), obj="ML", solver="SLSQP", options=dict(OPTIONS))
         except (ArithmeticError, LookupError, ValueError, np.linalg.LinAlgError, SyntaxError) as error:
             raise EngineError(f"semopy failed: {type(error).__name__}: {error}") from error
         values = dict(zip(active, (float(v) for v in model.param_vals), strict=True))
@@ -90,15 +89,18 @@ class SemopyEngine:
 
 
 def _set_starts(model: Any, problem: FitProblem, start: FloatArray) -> list[str]:
-    """Put our starts into the loaded model, lift its bounds on variances, return its parameters in their order."""
+    """Put our starts into the model, lift its bounds on variances, return its parameters in their order.
+
+    Without a start semopy makes its own, which does not end for a factor whose loadings are all free.
+    """
     ours = {_owner(problem, row): start[row.free - 1] for row in problem.table.free_rows()}
     active = [name for name, parameter in model.parameters.items() if parameter.active]
     if set(active) != set(ours):
         raise EngineError("semopy reads the model differently: it cannot express it; use engine='native'")
     for name in active:
         # lavaan's default has no bounds either: a negative variance is a finding, not something to hide.
-        model.parameters[name] = model.parameters[name]._replace(bound=(None, None))
-    model.param_vals = np.array([ours[name] for name in active])
+        model.parameters[name].bound = (None, None)
+        model.parameters[name].start = float(ours[name])
     return active
 
 
@@ -174,11 +176,22 @@ def _description(table: ParameterTable, names: dict[str, str], units: Units) -> 
         else:
             value = row.ustart - (units.centre[row.lhs] if row.op == "~1" else 0.0)
             multiplier = np.format_float_positional(value / units.factor(row), trim="0")
-        op, right = ("~", "1") if row.op == "~1" else (row.op, names[row.rhs])
-        lines.append(f"{names[row.lhs]} {op} {multiplier}*{right}")
+        left, op, right = _relation(row, names)
+        lines.append(f"{left} {op} {multiplier}*{right}")
+    if table.names.latent:
+        lines.append("DEFINE(latent) " + " ".join(names[name] for name in table.names.latent))
     written = {row.lhs for row in table.rows if row.op == "~~" and row.lhs == row.rhs}
     lines += [f"{safe} ~~ 0.0*{safe}" for name, safe in names.items() if name not in written]
     return "\n".join(lines)
+
+
+def _relation(row: Row, names: dict[str, str]) -> tuple[str, str, str]:
+    """A loading is written as a regression on a declared latent variable: ``=~`` would fix a loading unasked."""
+    if row.op == "~1":
+        return names[row.lhs], "~", "1"
+    if row.op == "=~":
+        return names[row.rhs], "~", names[row.lhs]
+    return names[row.lhs], row.op, names[row.rhs]
 
 
 def _scaled_data(problem: FitProblem, names: dict[str, str], units: Units) -> pd.DataFrame:

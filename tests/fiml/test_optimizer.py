@@ -1,0 +1,71 @@
+"""Both climbs on functions whose maximum is known."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.testing import assert_allclose
+
+from fosa_sem.fiml.optimizer import fisher_scoring, quasi_newton
+
+TARGET = np.array([1.0, -2.0, 300.0])
+CURVATURE = np.diag([1.0, 50.0, 1e-4]) + 1e-3
+
+
+def _quadratic(point: np.ndarray) -> tuple[float, np.ndarray]:
+    gap = point - TARGET
+    return -0.5 * float(gap @ CURVATURE @ gap), -CURVATURE @ gap
+
+
+def _banana(point: np.ndarray) -> tuple[float, np.ndarray]:
+    x, y = point
+    value = -((1 - x) ** 2 + 100 * (y - x**2) ** 2)
+    return value, -np.array([-2 * (1 - x) - 400 * x * (y - x**2), 200 * (y - x**2)])
+
+
+def test_newton_metric_reaches_a_quadratic_maximum() -> None:
+    for climb in (
+        fisher_scoring(_quadratic, lambda _: CURVATURE, np.zeros(3)),
+        quasi_newton(_quadratic, np.zeros(3), CURVATURE),
+    ):
+        assert climb.converged
+        assert_allclose(climb.point, TARGET, rtol=1e-3, atol=1e-3)
+    assert_allclose(quasi_newton(_quadratic, np.zeros(3), CURVATURE).point, TARGET, rtol=1e-9)
+
+
+def test_quasi_newton_follows_a_curved_ridge() -> None:
+    climb = quasi_newton(_banana, np.array([-1.2, 1.0]), np.eye(2))
+    assert climb.converged
+    assert_allclose(climb.point, [1.0, 1.0], rtol=1e-5)
+
+
+def test_quasi_newton_steps_back_from_where_the_objective_is_minus_infinity() -> None:
+    def barrier(point: np.ndarray) -> tuple[float, np.ndarray]:
+        if point[0] <= 0:
+            return -np.inf, np.full(1, np.nan)
+        return float(np.log(point[0]) - 2 * point[0]), 1 / point - 2
+
+    climb = quasi_newton(barrier, np.array([5.0]), np.array([[1e-3]]))
+    assert climb.converged
+    assert_allclose(climb.point, [0.5], rtol=1e-5)
+
+
+def test_the_value_never_falls() -> None:
+    start = np.array([-1.2, 1.0])
+    for climb in (
+        fisher_scoring(_banana, lambda _: np.eye(2), start),
+        quasi_newton(_banana, start, np.eye(2)),
+    ):
+        assert climb.value >= _banana(start)[0]
+        assert climb.value == _banana(climb.point)[0]
+
+
+def test_a_start_at_the_maximum_stays() -> None:
+    assert_allclose(quasi_newton(_quadratic, TARGET, CURVATURE).point, TARGET)
+    assert quasi_newton(_quadratic, TARGET, CURVATURE).iterations == 0
+
+
+def test_no_parameters_is_no_problem() -> None:
+    def flat(point: np.ndarray) -> tuple[float, np.ndarray]:
+        return 1.0, np.zeros(0)
+
+    assert fisher_scoring(flat, lambda _: np.zeros((0, 0)), np.zeros(0)).converged

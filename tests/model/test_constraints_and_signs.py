@@ -1,0 +1,73 @@
+"""Shared labels as a basis, and the direction of factors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from fosa_sem import parameter_table
+from fosa_sem.model.compile import compile_ram
+from fosa_sem.model.constraints import EqualityConstraints
+from fosa_sem.model.signs import orient_factors
+
+
+def test_equal_labels_share_a_column() -> None:
+    equality = EqualityConstraints.from_table(parameter_table("f =~ x1 + a*x2 + a*x3 + a*x4"))
+    assert equality.rank == 2
+    theta = equality.expand(np.arange(float(equality.basis.shape[1])))
+    assert theta[0] == theta[1] == theta[2] == 0.0
+    assert len(set(theta)) == len(theta) - 2
+
+
+def test_reduce_takes_the_average_of_unequal_values_and_inverts_expand() -> None:
+    equality = EqualityConstraints.from_table(parameter_table("f =~ x1 + a*x2 + a*x3"))
+    theta = np.arange(9.0)
+    assert_allclose(equality.expand(equality.reduce(theta))[:2], [0.5, 0.5])
+    alpha = np.linspace(-1, 1, equality.basis.shape[1])
+    assert_allclose(equality.reduce(equality.expand(alpha)), alpha, atol=1e-14)
+
+
+def test_no_labels_no_constraints() -> None:
+    equality = EqualityConstraints.from_table(parameter_table("f =~ x1 + x2 + x3"))
+    assert equality.rank == 0
+    assert_allclose(equality.basis, np.eye(len(equality.basis)))
+
+
+STD = "f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6\nh =~ x7 + x8 + x9\nh ~ f + g"
+
+
+def test_turning_a_factor_keeps_the_moments() -> None:
+    table = parameter_table(STD, std_lv=True)
+    theta = np.random.default_rng(4).uniform(0.2, 1.0, table.n_free)
+    theta[0] = -0.8
+    turned = orient_factors(table, theta)
+    (ram,) = compile_ram(table)
+    for before, after in zip(ram.moments(theta), ram.moments(turned), strict=True):
+        assert_allclose(before, after, rtol=1e-13)
+    assert turned[0] == 0.8
+    changed = {f"{r.lhs}{r.op}{r.rhs}" for r in table.free_rows() if turned[r.free - 1] != theta[r.free - 1]}
+    assert changed == {"f=~x1", "f=~x2", "f=~x3", "h~f", "f~~g"}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "f =~ x1 + x2 + x3",
+        "f =~ NA*x1 + a*x2 + x3\nf ~~ 1*f",
+        "f =~ NA*x1 + start(-1)*x2 + x3\nf ~~ 1*f",
+        "f =~ NA*x1 + 0.5*x2 + x3\nf ~~ 1*f",
+    ],
+    ids=["marker", "label", "start", "fixed loading"],
+)
+def test_a_factor_whose_sign_something_fixes_stays(model: str) -> None:
+    table = parameter_table(model)
+    theta = np.full(table.n_free, -0.5)
+    assert_allclose(orient_factors(table, theta), theta)
+
+
+def test_the_argument_is_not_changed() -> None:
+    table = parameter_table("f =~ x1 + x2 + x3", std_lv=True)
+    theta = np.full(table.n_free, -0.5)
+    orient_factors(table, theta)
+    assert (theta == -0.5).all()
