@@ -180,9 +180,7 @@ def _add_impute(subparsers: Any) -> None:
         "tests belong to the FIML fit.",
     )
     _add_inputs(parser)
-    parser.add_argument(
-        "-o", "--output", metavar="OUT", required=True, help="table to write; formats as for DATA"
-    )
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="table to write; formats as for DATA")
     _add_model_options(parser)
     _add_refiner_options(parser)
     _add_report_option(parser)
@@ -197,9 +195,7 @@ def _add_report(subparsers: Any) -> None:
         "them, and scores column mean, model and refinement on them. Prints the scores and writes a report.",
     )
     _add_inputs(parser)
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="report to write: .html, .md or .txt"
-    )
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="report to write: .html, .md or .txt")
     _add_model_options(parser)
     _add_refiner_options(parser)
     parser.add_argument(
@@ -212,9 +208,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="text file with the model in lavaan's syntax; - reads standard input"
     )
-    parser.add_argument(
-        "data", metavar="DATA", help="table: .csv, .tsv, .parquet, SPSS .sav or Stata .dta, by suffix"
-    )
+    parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet, SPSS .sav or Stata .dta, by suffix")
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -234,9 +228,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_refiner_options(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument(
-        "--no-refine", dest="refine", action="store_false", help="keep what the model implies"
-    )
+    choice.add_argument("--no-refine", dest="refine", action="store_false", help="keep what the model implies")
     choice.add_argument(
         "--epochs", type=int, metavar="N", help="most passes over the rows (default: the refiner's own)"
     )

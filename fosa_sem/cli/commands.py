@@ -86,8 +86,7 @@ def filled_text(imputer: FosaImputer) -> str:
         missing = int((~completion.observed[:, j]).sum())
         refined = int((completion.origin[:, j] == Origin.REFINED).sum())
         lines.append(
-            pad_right("  " + shorten(name, field - 3), field)
-            + f"{missing:>10}{missing - refined:>10}{refined:>10}"
+            pad_right("  " + shorten(name, field - 3), field) + f"{missing:>10}{missing - refined:>10}{refined:>10}"
         )
     return "\n".join(lines)
 

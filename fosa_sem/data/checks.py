@@ -110,7 +110,7 @@ def _as_float(column: pd.Series) -> FloatArray:
         raise DataError(f"column {name!r} has complex values; the model needs real numbers")
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    if dtype == object:
+    if pd.api.types.is_object_dtype(dtype):
         return _object_as_float(column)
     raise DataError(f"column {name!r} has type {dtype}; the model needs numbers")
 

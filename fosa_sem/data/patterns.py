@@ -70,13 +70,13 @@ class MissingPatterns:
     @property
     def n_variables(self) -> int:
         """p."""
-        return self.observed.shape[1]
+        return int(self.observed.shape[1])
 
     @property
     def pairwise_n(self) -> FloatArray:
         """Rows in which both of a pair are observed, shape (p, p)."""
         seen = self.observed.astype(float)
-        return (seen * self.n[:, None]).T @ seen
+        return np.asarray((seen * self.n[:, None]).T @ seen)
 
     @classmethod
     def from_values(cls, values: FloatArray) -> MissingPatterns:

@@ -123,9 +123,7 @@ def take_sample(
     groups = tuple(
         _group_sample(label, rows, matrix, variables) for label, rows in _groups(data[group] if group else None, usable)
     )
-    sample = Sample(
-        variables=tuple(variables), groups=groups, n_given=len(data), dropped=dropped, index=data.index
-    )
+    sample = Sample(variables=tuple(variables), groups=groups, n_given=len(data), dropped=dropped, index=data.index)
     _warn_uncovered(sample)
     return sample
 
@@ -135,13 +133,15 @@ def _usable_rows(
 ) -> tuple[NDArray[np.bool_], tuple[tuple[str, int], ...]]:
     missing = np.isnan(matrix)
     usable = np.ones(len(matrix), dtype=bool)
-    reasons: list[tuple[str, NDArray[np.bool_]]] = [("empty rows", missing.all(axis=1))]
+    reasons: list[tuple[str, NDArray[np.bool_]]] = [("empty rows", np.asarray(missing.all(axis=1)))]
     if group is not None:
         reasons.insert(0, (f"rows without a value of the group variable {group.name!r}", group.isna().to_numpy()))
     if complete:
         at = [variables.index(name) for name in complete]
         shown = ", ".join(complete)
-        reasons.append((f"rows with a missing exogenous variable ({shown}; fixed_x=True)", missing[:, at].any(axis=1)))
+        reasons.append(
+            (f"rows with a missing exogenous variable ({shown}; fixed_x=True)", np.asarray(missing[:, at].any(axis=1)))
+        )
     dropped = []
     for reason, bad in reasons:
         count = int((usable & bad).sum())

@@ -58,7 +58,7 @@ def read_rows(fit: FimlFit, data: pd.DataFrame) -> tuple[FloatArray, IntArray]:
     unknown = [v for v in given if v not in known]
     if unknown:
         raise DataError(f"group {unknown[0]!r} was not in the data the model was fitted to: {', '.join(labels)}")
-    return values, given.map(known).to_numpy(dtype=np.intp)
+    return values, np.asarray(given.map(known), dtype=np.intp)
 
 
 def complete(fit: FimlFit, data: pd.DataFrame) -> Completion:
@@ -112,7 +112,7 @@ def factor_scores(fit: FimlFit, data: pd.DataFrame) -> pd.DataFrame:
     latent = fit.table.names.latent
     padded = np.hstack([values, np.full((len(values), len(latent)), np.nan)])
     mean, _ = joint_rule(fit).conditional(padded, ~np.isnan(padded), group)
-    scores = np.where(np.isnan(values).all(axis=1)[:, None], np.nan, mean[:, values.shape[1] :])
+    scores = np.where(np.all(np.isnan(values), axis=1, keepdims=True), np.nan, mean[:, values.shape[1] :])
     frame = pd.DataFrame(scores, columns=list(latent), index=data.index)
     if fit.options.group is not None:
         frame.insert(0, "group", [fit.sample.groups[g].label for g in group])

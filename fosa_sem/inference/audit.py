@@ -79,7 +79,7 @@ def observed_information(problem: FitProblem, theta: FloatArray) -> FloatArray:
         change = problem.value_and_gradient(behind)[1] - problem.value_and_gradient(ahead)[1]
         columns.append(change / (ahead[i] - behind[i]))
     hessian = np.array(columns).reshape(len(theta), len(theta))
-    return (hessian + hessian.T) / 2.0
+    return np.asarray((hessian + hessian.T) / 2.0)
 
 
 def covariance_of_estimates(problem: FitProblem, information: FloatArray) -> FloatArray | None:

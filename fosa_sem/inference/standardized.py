@@ -30,7 +30,9 @@ def standardized_values(fit: FimlFit, theta: Array, kind: StandardizedType = "st
     values = fit.estimates(theta)
     out = values.copy()
     for group, ram in enumerate(fit.problem.maps, start=1):
-        total = np.sqrt(np.diag(ram.matrices(theta).cov))
+        variance = np.diag(ram.matrices(theta).cov)
+        # The root of a negative variance would be imaginary, which complex steps take for a derivative.
+        total = np.sqrt(np.where(np.real(variance) >= 0.0, variance, np.nan))
         names = (*fit.table.names.observed, *fit.table.names.latent)
         scale = dict(zip(names, total, strict=True))
         for name in fit.table.names.observed:
@@ -138,7 +140,8 @@ def standardized_solution(fit: FimlFit, kind: StandardizedType = "std.all", leve
     jacobian = complex_jacobian(fit, kind)
     defined = definitions(fit, values, jacobian)
     # A standardised value that is constant (a loading of a factor alone) has slopes of pure rounding.
-    jacobian[np.abs(jacobian) < 1e-12 * np.abs(jacobian).max(axis=0, initial=1e-300)] = 0.0
+    largest = np.abs(np.nan_to_num(jacobian)).max(axis=0, initial=1e-300)
+    jacobian[np.abs(jacobian) < 1e-12 * largest] = 0.0
     rows = [(r.lhs, r.op, r.rhs, r.group) for r in fit.table.rows]
     rows += [(d.lhs, d.op, d.rhs, 0) for d in fit.table.definitions]
     frame = pd.DataFrame(rows, columns=["lhs", "op", "rhs", "group"])

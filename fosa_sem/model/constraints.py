@@ -35,7 +35,7 @@ class EqualityConstraints:
     @property
     def rank(self) -> int:
         """Number of restrictions."""
-        return self.basis.shape[0] - self.basis.shape[1]
+        return int(self.basis.shape[0] - self.basis.shape[1])
 
     def reduce(self, theta: FloatArray) -> FloatArray:
         """The alpha nearest to theta in least squares."""

@@ -29,6 +29,4 @@ def render(suffix: str, report: FitReport, imputation: ImputationReport | None) 
 
         parts = [summary_text(report)] + ([metrics_text(imputation)] if imputation is not None else [])
         return "\n".join(parts)
-    raise OptionError(
-        f"a report's file name must end in {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}"
-    )
+    raise OptionError(f"a report's file name must end in {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}")

@@ -142,7 +142,7 @@ def _apply(name: str, parts: list[Dual]) -> Dual:
 
 
 def _power(base: float, exponent: float) -> float:
-    value = base**exponent
+    value: float | complex = base**exponent
     if isinstance(value, complex):
         raise ValueError("negative base with a fractional exponent")  # noqa: TRY004 - a matter of value, not of type
     return value

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-
 from fosa_sem.errors import ModelSpecificationError, ModelSyntaxError, SourceSpan
 from fosa_sem.syntax.expressions import Node, evaluate, labels, parse_expression
 from fosa_sem.syntax.tokens import Token, tokenize

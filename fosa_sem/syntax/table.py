@@ -331,8 +331,8 @@ def _row(
     if given is not None:
         free, ustart = (1, math.nan) if math.isnan(given) else (0, given)
     start = _for_group(modifiers.start, group, ngroups, statement.span)
-    if start is not None and free:
-        ustart = start
+    if start is not None and not math.isnan(start):
+        ustart = start  # also where the parameter is fixed: lavaan fixes a marker at its start()
     return Row(
         lhs=statement.lhs, op=statement.op, rhs=statement.rhs, user=user, group=group,
         free=free, exo=exo, ustart=ustart, label=_for_group(modifiers.label, group, ngroups, statement.span) or "",
@@ -347,7 +347,7 @@ def _for_group(values: tuple[T, ...], group: int, ngroups: int, span: SourceSpan
         return values[0]
     if len(values) != ngroups:
         raise ModelSpecificationError(
-            f"a modifier with {len(values)} entries, but there {'is 1 group' if ngroups == 1 else f'are {ngroups} groups'}",
+            f"a modifier with {len(values)} entries, but the number of groups is {ngroups}",
             span,
         )
     return values[group - 1]

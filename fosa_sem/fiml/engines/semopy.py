@@ -30,7 +30,7 @@ OPTIONS = {"ftol": 1e-10, "maxiter": 2000}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
-    """Centre and scale of every variable; 0 and 1 for latent ones.
+    """Centre (0 for latent variables) and scale of every variable.
 
     Attributes
     ----------
@@ -68,9 +68,10 @@ class SemopyEngine:
             raise EngineError("the semopy engine fits one group; use engine='native' for several")
         import semopy
 
-        units = _choose_units(problem)
+        start = starting_values(problem)
+        units = _choose_units(problem, start)
         names = _safe_names(table)
-        start = _scaled_theta(table, starting_values(problem), units)
+        start = _scaled_theta(table, start, units)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # numerical noise of trial points; the audit judges the result
@@ -110,10 +111,10 @@ def _owner(problem: FitProblem, row: Row) -> str:
     return f"t{tied.get(row.free - 1, row.free - 1)}"
 
 
-def _choose_units(problem: FitProblem) -> Units:
-    """Centre and scale by the saturated moments, as far as the constraints let us.
+def _choose_units(problem: FitProblem, start: FloatArray) -> Units:
+    """Centre and scale by the saturated moments, latent variables by their start, as far as constraints let us.
 
-    Ties hold on the user's scale only if all columns share one scale; an intercept that is fixed or tied keeps its
+    Ties hold on the user's scale only if all variables share one scale; an intercept that is fixed or tied keeps its
     meaning only if nothing that enters its equation is centred. semopy rejects every point at which its objective,
     tr + log det, is negative: the common factor keeps it positive.
     """
@@ -125,14 +126,22 @@ def _choose_units(problem: FitProblem) -> Units:
     logdet = float(np.linalg.slogdet(moments.cov / np.outer(sd, sd))[1])
     n_y = len(names.observed) - (len(names.observed_x) if table.fixed_x else 0)
     sd = sd / (1.5 * math.exp(max(0.0, -logdet / (2.0 * n_y))))
+    latent_sd = dict.fromkeys(names.latent, float(sd[0]) if table.ties() else 1.0)
+    if not table.ties():
+        free = [r for r in table.free_rows() if r.op == "~~" and r.lhs == r.rhs and r.lhs in names.latent]
+        latent_sd |= {r.lhs: math.sqrt(start[r.free - 1]) for r in free if start[r.free - 1] > 0}
     tied = {i for pair in table.ties() for i in pair}
     rigid = {r.lhs for r in table.rows if r.op == "~1" and not r.exo and (not r.free or r.free - 1 in tied)}
     uncentred = rigid | {r.rhs for r in table.rows if r.op == "~" and r.lhs in rigid}
     centre = {n: 0.0 if n in uncentred else float(m) for n, m in zip(names.observed, moments.mean, strict=True)}
-    return Units(
+    units = Units(
         centre={**centre, **dict.fromkeys(names.latent, 0.0)},
-        scale={**dict(zip(names.observed, sd.tolist(), strict=True)), **dict.fromkeys(names.latent, 1.0)},
+        scale={**dict(zip(names.observed, sd.tolist(), strict=True)), **latent_sd},
     )
+    rows = table.free_rows()
+    if any(not math.isclose(units.factor(rows[i]), units.factor(rows[j])) for i, j in table.ties()):
+        raise EngineError("the semopy engine cannot tie parameters of different kinds by a label; use engine='native'")
+    return units
 
 
 def _shift(table: ParameterTable, row: Row, values: FloatArray, units: Units) -> float:
@@ -195,8 +204,9 @@ def _relation(row: Row, names: dict[str, str]) -> tuple[str, str, str]:
 
 
 def _scaled_data(problem: FitProblem, names: dict[str, str], units: Units) -> pd.DataFrame:
-    observed = problem.table.names.observed
-    values = problem.sample.groups[0].values
-    return pd.DataFrame(
-        {names[n]: (values[:, j] - units.centre[n]) / units.scale[n] for j, n in enumerate(observed)}
-    )
+    """The rows that say something about theta: not those in which only fixed exogenous variables are observed."""
+    table, values = problem.table, problem.sample.groups[0].values
+    y = [j for j, n in enumerate(table.names.observed) if not (table.fixed_x and n in table.names.observed_x)]
+    values = values[~np.isnan(values[:, y]).all(axis=1)]
+    columns = enumerate(table.names.observed)
+    return pd.DataFrame({names[n]: (values[:, j] - units.centre[n]) / units.scale[n] for j, n in columns})
