@@ -82,7 +82,7 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
     Examples
     --------
     >>> from fosa_sem.datasets import load_nhanes
-    >>> imputer = FosaImputer("adiposity =~ waist + bmi + weight", refiner=None)
+    >>> imputer = FosaImputer("waist ~ bmi + age + female", refiner=None)
     >>> completed = imputer.fit_transform(load_nhanes())
     >>> int(completed["waist"].isna().sum())
     0
@@ -312,9 +312,7 @@ def _refiner_config(refiner: object, seed: int) -> RefinerConfig | None:
     raise OptionError(f"refiner must be 'attention', a RefinerConfig or None, got {refiner!r}")
 
 
-def _fit_options(
-    func: FunctionName, engine: str | Engine, sem_options: Mapping[str, Any] | None
-) -> FitOptions:
+def _fit_options(func: FunctionName, engine: str | Engine, sem_options: Mapping[str, Any] | None) -> FitOptions:
     given = dict(sem_options or {})
     if "engine" in given:
         raise OptionError("sem_options has 'engine'; give it to FosaImputer itself")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fosa_sem.data.diagnostics import coverage_table, pattern_table
 from fosa_sem.data.writing import atomic_write_text
-from fosa_sem.errors import OptionError
+from fosa_sem.errors import MissingDependencyError, OptionError
 from fosa_sem.imputation.completion import Completion
 from fosa_sem.imputation.conditional import complete, factor_scores
 from fosa_sem.inference.audit import Audit
@@ -90,10 +90,13 @@ class SemResults:
             f"loglik {self.loglik:.3f}, {state}; .summary() shows all>"
         )
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         from fosa_sem.report.html import summary_html
 
-        return summary_html(collect_fit(self.fit))
+        try:
+            return summary_html(collect_fit(self.fit))
+        except MissingDependencyError:  # a notebook then shows the text
+            return None
 
     def report(self, path: str | PathLike[str], imputation: ImputationReport | None = None) -> Path:
         """Write a report in the format of the suffix: .html, .md or .txt.

@@ -13,9 +13,7 @@ HEAVY = {"torch", "semopy", "rpy2", "matplotlib", "sklearn", "statsmodels"}
 
 
 def _run(code: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_plain_import_loads_no_heavy_package() -> None:

@@ -67,15 +67,11 @@ def test_imports_point_one_way(path: Path) -> None:
     here = _part(_module(path))
     for name in _imports(path):
         if not name.startswith("fosa_sem"):
-            assert name.split(".")[0] != "r_bridge", (
-                f"{path.name} imports {name}: the bridge knows us, not we it"
-            )
+            assert name.split(".")[0] != "r_bridge", f"{path.name} imports {name}: the bridge knows us, not we it"
             continue
         if here in ONLY:
             assert any(name == allowed or name.startswith(f"{allowed}.") for allowed in ONLY[here]), name
-        elif (
-            here in TIER and here != ORDER[-1]
-        ):  # the last part may use all others, by their public names too
+        elif here in TIER and here != ORDER[-1]:  # the last part may use all others, by their public names too
             there = _part(name)
             assert there in TIER, f"{_module(path)} imports {name}"
             assert TIER[there] <= TIER[here], f"{_module(path)} imports {name}, which comes later"
@@ -116,9 +112,7 @@ def test_heavy_packages_load_only_where_they_are_needed() -> None:
     for path in MODULES:
         heavy = {name.split(".")[0] for name in _imports(path, deep=False)} & HEAVY
         module = _module(path)
-        assert not heavy or any(module == a or module.startswith(f"{a}.") for a in allowed), (
-            f"{module}: {heavy}"
-        )
+        assert not heavy or any(module == a or module.startswith(f"{a}.") for a in allowed), f"{module}: {heavy}"
 
 
 def test_the_check_sees_imports_at_all() -> None:

@@ -122,7 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
         "imputation, self-attention refinement, reports.",
         epilog=f"'{PROGRAM} COMMAND --help' tells more. Start with '{PROGRAM} demo'.",
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {package_version()}")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {package_version() or '(not installed)'}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_demo(subparsers)
     _add_fit(subparsers)

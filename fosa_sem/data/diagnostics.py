@@ -21,7 +21,9 @@ def pattern_table(sample: Sample) -> tuple[pd.DataFrame, ...]:
         patterns = group.patterns
         order = np.lexsort((-patterns.observed.sum(axis=1), -patterns.n))
         table = pd.DataFrame(patterns.observed[order].astype(int), columns=list(sample.variables))
-        tables.append(table.assign(n=patterns.n[order].astype(int)))
+        # A variable may be called "n" too: the counts are always the last column.
+        table.insert(table.shape[1], "n", patterns.n[order].astype(int), allow_duplicates=True)
+        tables.append(table)
     return tuple(tables)
 
 

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fosa_sem.data.diagnostics import coverage_table, missing_rates, pattern_table
 from fosa_sem.imputation.completion import Completion
@@ -18,26 +19,47 @@ from fosa_sem.report.records import Distribution, FitReport, ImputationReport
 
 
 def package_version() -> str:
-    """Version of the installed package; "(not installed)" when run from a source tree."""
+    """Version of the installed package; empty when run from a source tree."""
     try:
         return version("fosa-sem")
     except PackageNotFoundError:
-        return "(not installed)"
+        return ""
 
 
-def collect_fit(fit: FimlFit, *, level: float = 0.95) -> FitReport:
-    """Everything a report says about a fit."""
+MISSING_NOTE = (
+    "Missing values: full-information maximum likelihood is the default here (lavaan's is listwise deletion); it assumes "
+    "that values are missing at random given the variables of the model."
+)
+
+
+def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[str, str], ...] = ()) -> FitReport:
+    """Everything a report says about a fit.
+
+    Parameters
+    ----------
+    fit : FimlFit
+    level : float, default 0.95
+        Of the confidence intervals.
+    statements : tuple of (prompt, text)
+        What only the analyst can say; prompts left out print as not stated.
+    """
     estimates = parameter_estimates(fit, level=level, standardized=True)
+    names = list(fit.table.names.observed)
+    saturated = tuple(
+        (pd.Series(s.mean, index=names), pd.DataFrame(s.cov, index=names, columns=names))
+        for s in fit.problem.saturated
+    )
     free = [row.free > 0 for row in fit.table.rows] + [False] * len(fit.table.definitions)
     patterns = pattern_table(fit.sample)
     several = len(fit.sample.groups) > 1
     if several:
-        labelled = [t.assign(group=g.label) for t, g in zip(patterns, fit.sample.groups, strict=True)]
-        table = pd.concat(labelled, ignore_index=True)
+        for part, group in zip(patterns, fit.sample.groups, strict=True):
+            part.insert(part.shape[1], "group", group.label, allow_duplicates=True)
+        table = pd.concat(patterns, ignore_index=True)
     else:
         table = patterns[0]
     return FitReport(
-        title=f"fosa_sem {package_version()}",
+        title=f"fosa_sem {package_version()}".strip(),
         model=fit.model,
         call=_call(fit),
         converged=fit.audit.maximum,
@@ -57,9 +79,28 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95) -> FitReport:
         fit_measures=fit_measures(fit),
         parameters=estimates.assign(free=free),
         r2=r_squared(fit),
-        notes=fit.notes,
+        notes=(MISSING_NOTE, *fit.notes),
         ci_level=level,
+        saturated=saturated,
+        residual_correlations=_residual_correlations(fit),
+        statements=statements,
     )
+
+
+def _residual_correlations(fit: FimlFit) -> tuple[pd.DataFrame, ...]:
+    """EM correlations less model-implied ones, per group (lavaan: ``residuals(type = "cor.bollen")``)."""
+    names = list(fit.table.names.observed)
+    tables = []
+    for ram, saturated in zip(fit.problem.maps, fit.problem.saturated, strict=True):
+        implied = ram.moments(fit.theta)[1]
+        difference = _correlation(saturated.cov) - _correlation(implied)
+        tables.append(pd.DataFrame(difference, index=names, columns=names))
+    return tuple(tables)
+
+
+def _correlation(cov: NDArray[np.float64]) -> NDArray[np.float64]:
+    sd = np.sqrt(np.diag(cov))
+    return np.asarray(cov / np.outer(sd, sd))
 
 
 def _call(fit: FimlFit) -> tuple[tuple[str, str], ...]:
@@ -67,9 +108,11 @@ def _call(fit: FimlFit) -> tuple[tuple[str, str], ...]:
     entries = [
         ("Function", fit.options.func),
         ("Estimator", "ML"),
-        ("Missing data", "full-information maximum likelihood (missing = 'fiml')"),
+        ("Missing data", "full-information maximum likelihood (fiml)"),
         ("Engine", fit.options.engine_name),
-        ("Standard errors", "observed information (Hessian)" if fit.vcov is not None else "not available"),
+        ("Standard errors", "Standard" if fit.vcov is not None else "Not available"),
+        ("Information", "Observed"),
+        ("Observed information based on", "Hessian"),
     ]
     if x:
         how = "fixed at their sample moments" if fit.table.fixed_x else "modelled jointly (fixed_x = False)"

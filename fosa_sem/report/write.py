@@ -25,8 +25,7 @@ def render(suffix: str, report: FitReport, imputation: ImputationReport | None) 
 
         return report_markdown(report, imputation)
     if suffix == ".txt":
-        from fosa_sem.report.text import metrics_text, summary_text
+        from fosa_sem.report.text import report_text
 
-        parts = [summary_text(report)] + ([metrics_text(imputation)] if imputation is not None else [])
-        return "\n".join(parts)
+        return report_text(report, imputation)
     raise OptionError(f"a report's file name must end in {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}")

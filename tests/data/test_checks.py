@@ -98,9 +98,7 @@ def test_what_is_no_table(data: object, words: str) -> None:
 
 def test_unknown_variables_get_the_closest_columns() -> None:
     frame = pd.DataFrame({"income": [1.0], "Age": [2.0]})
-    with pytest.raises(
-        ModelSpecificationError, match="'incme' is not a column of the data; did you mean 'income'"
-    ):
+    with pytest.raises(ModelSpecificationError, match="'incme' is not a column of the data; did you mean 'income'"):
         check_names(frame, ["incme"], {})
     with pytest.raises(ModelSpecificationError, match="did you mean 'Age'"):
         check_names(frame, ["age"], {})

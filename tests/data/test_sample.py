@@ -58,9 +58,7 @@ def test_groups_come_in_order_of_first_appearance() -> None:
 def test_groups_may_be_numbers_with_holes() -> None:
     frame = _frame().assign(g=[2.0, 1.0] * 20)
     frame.loc[5, "g"] = np.nan
-    with pytest.warns(
-        DroppedRowsWarning, match="1 of 40 rows were dropped: rows without a value of the group"
-    ):
+    with pytest.warns(DroppedRowsWarning, match="1 of 40 rows were dropped: rows without a value of the group"):
         sample = take_sample(frame, ["x", "y"], group="g")
     assert [g.label for g in sample.groups] == ["2", "1"]
 

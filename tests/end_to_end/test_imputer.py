@@ -69,9 +69,7 @@ def test_fills_every_modelled_hole_and_touches_nothing_else(
     pd.testing.assert_frame_equal(completed[others], pupils[others])
 
 
-def test_without_refiner_values_are_the_conditional_expectations(
-    plain: FosaImputer, pupils: pd.DataFrame
-) -> None:
+def test_without_refiner_values_are_the_conditional_expectations(plain: FosaImputer, pupils: pd.DataFrame) -> None:
     moments = sem(THREE_FACTORS, pupils, fixed_x=False).implied()[0]
     completed = plain.transform(pupils)
     for row in ("p0", "p7", "p150"):
@@ -81,9 +79,7 @@ def test_without_refiner_values_are_the_conditional_expectations(
         expected = mean[missing] + cov[np.ix_(missing, ~missing)] @ np.linalg.solve(
             cov[np.ix_(~missing, ~missing)], deviation
         )
-        np.testing.assert_allclose(
-            completed.loc[row, TESTS].to_numpy(dtype=float)[missing], expected, rtol=1e-9
-        )
+        np.testing.assert_allclose(completed.loc[row, TESTS].to_numpy(dtype=float)[missing], expected, rtol=1e-9)
     assert plain.refined_ is plain.completion_
     assert plain.refiner_ is None
 
@@ -184,9 +180,7 @@ def test_warnings_of_the_fit_reach_the_user(pupils: pd.DataFrame) -> None:
 # ---- evaluation and report ---------------------------------------------------------------------------------
 
 
-def test_metrics_are_those_of_a_fit_without_the_hidden_cells(
-    pupils: pd.DataFrame, plain: FosaImputer
-) -> None:
+def test_metrics_are_those_of_a_fit_without_the_hidden_cells(pupils: pd.DataFrame, plain: FosaImputer) -> None:
     metrics = clone(plain).fit(pupils).evaluate(proportion=0.2, seeds=(5,))
     mask = mask_cells(pupils[TESTS], 0.2, 5)
     hidden = pupils[TESTS].mask(mask)

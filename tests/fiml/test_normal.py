@@ -57,9 +57,7 @@ def test_moment_gradient_matches_central_differences(share: float) -> None:
     mean, root = rng.standard_normal(4), rng.standard_normal((4, 4))
     cov = root @ root.T + np.eye(4)
     g, G = evaluate(patterns, mean, cov).moment_gradient()
-    assert_allclose(
-        g, central_jacobian(lambda m: evaluate(patterns, m, cov).loglik, mean), rtol=1e-6, atol=1e-6
-    )
+    assert_allclose(g, central_jacobian(lambda m: evaluate(patterns, m, cov).loglik, mean), rtol=1e-6, atol=1e-6)
     assert_allclose(G, G.T, rtol=0, atol=0)
     for i in range(4):
         for j in range(i + 1):
@@ -84,9 +82,7 @@ def test_scales_of_very_different_size_lose_no_digits() -> None:
     mean = np.array([1.0, 2.0, 0.0])
     scale = np.array([1e-6, 1.0, 1e6])
     plain = evaluate(MissingPatterns.from_values(values), mean, cov).loglik
-    scaled = evaluate(
-        MissingPatterns.from_values(values * scale), mean * scale, cov * np.outer(scale, scale)
-    ).loglik
+    scaled = evaluate(MissingPatterns.from_values(values * scale), mean * scale, cov * np.outer(scale, scale)).loglik
     cells = (~np.isnan(values)).sum(axis=0)
     assert_allclose(scaled, plain - cells @ np.log(scale), rtol=1e-12)
 
@@ -125,6 +121,4 @@ def test_complete_information_is_the_expected_information_of_complete_data() -> 
     def gradient(t: np.ndarray) -> np.ndarray:
         return ram.pull_back(t, *evaluate(patterns, *ram.moments(t)).moment_gradient())
 
-    assert_allclose(
-        problem.complete_information(theta), -central_jacobian(gradient, theta), rtol=1e-6, atol=1e-5
-    )
+    assert_allclose(problem.complete_information(theta), -central_jacobian(gradient, theta), rtol=1e-6, atol=1e-5)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.testing import assert_allclose
 
+from fosa_sem import cfa
 from fosa_sem.fiml.optimizer import fisher_scoring, quasi_newton
 
 TARGET = np.array([1.0, -2.0, 300.0])
@@ -69,3 +71,25 @@ def test_no_parameters_is_no_problem() -> None:
         return 1.0, np.zeros(0)
 
     assert fisher_scoring(flat, lambda _: np.zeros((0, 0)), np.zeros(0)).converged
+
+
+def test_a_climb_along_a_ridge_is_started_again_elsewhere() -> None:
+    # Equal means where they differ: from the usual start the loadings run away with the factor variance going to 0.
+    rng = np.random.default_rng(2)
+    factor = rng.standard_normal(300)
+    values = np.outer(factor, [0.6, 0.5, 0.8]) + rng.standard_normal((300, 3)) + [5.0, 6.0, 2.0]
+    model = """
+        f =~ x1 + {}x2 + {}x3
+        x1 ~~ v*x1
+        x2 ~~ v*x2
+        x3 ~~ v*x3
+        x1 ~ m*1
+        x2 ~ m*1
+        x3 ~ m*1
+    """
+    frame = pd.DataFrame(values, columns=["x1", "x2", "x3"])
+    found = cfa(model.format("", ""), frame)
+    guided = cfa(model.format("start(-5)*", "start(15)*"), frame)
+    assert found.converged
+    assert found.audit.stationarity < 1e-8
+    assert found.loglik >= guided.loglik - 1e-6

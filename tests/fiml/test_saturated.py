@@ -68,9 +68,7 @@ def test_every_em_step_climbs() -> None:
 def test_row_order_changes_nothing() -> None:
     values = _table()
     one = saturated_moments(MissingPatterns.from_values(values))
-    two = saturated_moments(
-        MissingPatterns.from_values(values[np.random.default_rng(1).permutation(len(values))])
-    )
+    two = saturated_moments(MissingPatterns.from_values(values[np.random.default_rng(1).permutation(len(values))]))
     assert_allclose(one.cov, two.cov, rtol=1e-9)
     assert_allclose(one.mean, two.mean, rtol=1e-9)
 

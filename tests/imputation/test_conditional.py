@@ -52,18 +52,14 @@ def test_a_singular_covariance_fills_dependent_columns_exactly() -> None:
     B = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     rule = GaussianRule(variables=("a", "b", "c"), means=(np.zeros(3),), covs=(B @ B.T,))
     rows = (B @ base).T
-    filled, sd = rule.conditional(
-        np.where([True, True, False], rows, np.nan), np.tile([True, True, False], (5, 1))
-    )
+    filled, sd = rule.conditional(np.where([True, True, False], rows, np.nan), np.tile([True, True, False], (5, 1)))
     assert_allclose(filled, rows, atol=1e-12)
     assert_allclose(sd[:, 2], 0, atol=1e-7)
 
 
 def test_conditional_mean_is_least_squares_regression_on_complete_data() -> None:
     rng = np.random.default_rng(3)
-    frame = pd.DataFrame(
-        rng.standard_normal((300, 3)) @ rng.standard_normal((3, 3)) + 5, columns=["a", "b", "c"]
-    )
+    frame = pd.DataFrame(rng.standard_normal((300, 3)) @ rng.standard_normal((3, 3)) + 5, columns=["a", "b", "c"])
     results = sem("a ~~ b + c\nb ~~ c", frame)
     new = pd.DataFrame({"a": [np.nan, np.nan], "b": [4.0, 6.5], "c": [5.0, np.nan]})
     filled = results.impute(new).to_frame()
@@ -96,11 +92,7 @@ def test_groups_are_filled_by_their_own_moments() -> None:
     results, data = fitted("two_groups"), BY_NAME["two_groups"].data()
     frame = results.impute().to_frame()
     for moments in results.implied():
-        rows = (
-            (data["school"] == moments.group)
-            & data["x1"].isna()
-            & data[["x2", "x3", "x4"]].notna().all(axis=1)
-        )
+        rows = (data["school"] == moments.group) & data["x1"].isna() & data[["x2", "x3", "x4"]].notna().all(axis=1)
         given = ["x2", "x3", "x4"]
         weights = np.linalg.solve(moments.cov.loc[given, given], moments.cov.loc[given, "x1"])
         expected = moments.mean["x1"] + (data.loc[rows, given] - moments.mean[given]) @ weights
@@ -201,8 +193,7 @@ def test_scores_of_complete_rows_are_the_regression_method() -> None:
     results = fitted("cfa")
     est = results.parameter_estimates().set_index(["lhs", "op", "rhs"])["est"]
     lam = np.array(
-        [[est["f", "=~", f"x{i}"], 0.0] for i in (1, 2, 3)]
-        + [[0.0, est["g", "=~", f"x{i}"]] for i in (4, 5, 6)]
+        [[est["f", "=~", f"x{i}"], 0.0] for i in (1, 2, 3)] + [[0.0, est["g", "=~", f"x{i}"]] for i in (4, 5, 6)]
     )
     psi = np.array([[est["f", "~~", "f"], est["f", "~~", "g"]], [est["f", "~~", "g"], est["g", "~~", "g"]]])
     moments = results.implied()[0]

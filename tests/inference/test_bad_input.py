@@ -32,9 +32,7 @@ def function(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 def test_unknown_variable_names_the_closest_column_and_the_place(function, one_factor: pd.DataFrame) -> None:
-    with pytest.raises(
-        ModelSpecificationError, match="'x44' is not a column of the data; did you mean 'x4'"
-    ) as caught:
+    with pytest.raises(ModelSpecificationError, match="'x44' is not a column of the data; did you mean 'x4'") as caught:
         function("f =~ x1 + x2 +\n  x3 + x44", one_factor)
     assert (caught.value.line, caught.value.column) == (2, 8)
 
@@ -51,9 +49,7 @@ def test_unknown_variable_names_the_closest_column_and_the_place(function, one_f
         ("q := 1", ModelSpecificationError, "no formula"),
     ],
 )
-def test_models_that_cannot_be_read(
-    function, model: Any, kind: type, words: str, one_factor: pd.DataFrame
-) -> None:
+def test_models_that_cannot_be_read(function, model: Any, kind: type, words: str, one_factor: pd.DataFrame) -> None:
     with pytest.raises(kind, match=words):
         function(model, one_factor)
 
@@ -101,14 +97,8 @@ def _change(name: str) -> Callable[[pd.DataFrame], object]:
         ("dependent", DataError, "exactly dependent.* = .*x"),
     ],
 )
-def test_data_that_cannot_be_used(
-    function, change: str, kind: type, words: str, one_factor: pd.DataFrame
-) -> None:
-    model = (
-        MODEL
-        if function is not fosa_sem.lavaan
-        else MODEL + "\nx1 ~~ x1\nx2 ~~ x2\nx3 ~~ x3\nx4 ~~ x4\nf ~~ 1*f"
-    )
+def test_data_that_cannot_be_used(function, change: str, kind: type, words: str, one_factor: pd.DataFrame) -> None:
+    model = MODEL if function is not fosa_sem.lavaan else MODEL + "\nx1 ~~ x1\nx2 ~~ x2\nx3 ~~ x3\nx4 ~~ x4\nf ~~ 1*f"
     with pytest.raises(kind, match=words):
         function(model, _change(change)(one_factor))
 
@@ -135,9 +125,7 @@ def test_all_rows_empty(one_factor: pd.DataFrame) -> None:
         ({"group": 1}, "group must be the name of a column"),
     ],
 )
-def test_options_out_of_range(
-    function, options: dict[str, Any], words: str, one_factor: pd.DataFrame
-) -> None:
+def test_options_out_of_range(function, options: dict[str, Any], words: str, one_factor: pd.DataFrame) -> None:
     with pytest.raises(OptionError, match=words):
         function(MODEL, one_factor, **options)
 
@@ -149,7 +137,7 @@ def test_group_that_is_no_column(one_factor: pd.DataFrame) -> None:
 
 def test_modifiers_must_fit_the_number_of_groups(one_factor: pd.DataFrame) -> None:
     frame = one_factor.assign(g=["a", "b", "c"] * 40)
-    with pytest.raises(ModelSpecificationError, match="2 entries, but there are 3 groups"):
+    with pytest.raises(ModelSpecificationError, match="2 entries, but the number of groups is 3"):
         fosa_sem.cfa("f =~ x1 + c(1, 2)*x2 + x3", frame, group="g")
 
 
@@ -232,9 +220,7 @@ def test_missing_fixed_x_is_dropped_and_counted() -> None:
     data = BY_NAME["path_fixed_x"].data()
     data.loc[[0, 4], "x1"] = np.nan
     data.loc[4, "x2"] = np.nan
-    with pytest.warns(
-        DroppedRowsWarning, match="2 of 250 rows.*exogenous variable \\(x1, x2; fixed_x=True\\)"
-    ):
+    with pytest.warns(DroppedRowsWarning, match="2 of 250 rows.*exogenous variable \\(x1, x2; fixed_x=True\\)"):
         results = fosa_sem.sem(BY_NAME["path_fixed_x"].model, data)
     assert results.nobs == 248
     kept = data.drop(index=[0, 4])

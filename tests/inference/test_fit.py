@@ -36,9 +36,7 @@ def test_regression_on_complete_data_is_least_squares() -> None:
     table = results.parameter_estimates().set_index(["lhs", "op", "rhs"])
     order = [("y", "~1", ""), ("y", "~", "x1"), ("y", "~", "x2")]
     assert_allclose(table.loc[order, "est"], beta, rtol=1e-7, atol=1e-9)
-    assert_allclose(
-        table.loc[order, "se"], np.sqrt(sigma2 * np.diag(np.linalg.inv(design.T @ design))), rtol=1e-5
-    )
+    assert_allclose(table.loc[order, "se"], np.sqrt(sigma2 * np.diag(np.linalg.inv(design.T @ design))), rtol=1e-5)
     assert_allclose(table.loc[("y", "~~", "y"), "est"], sigma2, rtol=1e-6)
     assert_allclose(table.loc[("y", "~~", "y"), "se"], sigma2 * np.sqrt(2 / 200), rtol=1e-5)
     assert_allclose(results.loglik, -100 * (np.log(2 * np.pi * sigma2) + 1), rtol=1e-10)
@@ -208,9 +206,7 @@ def test_groups_without_shared_labels_are_separate_fits() -> None:
     both = cfa(model, frame, group="school")
     apart = [cfa(model, part) for _, part in frame.groupby("school", sort=False)]
     assert_allclose(both.loglik, sum(r.loglik for r in apart), rtol=1e-9)
-    assert_allclose(
-        both.fit_measures()["chisq"], sum(r.fit_measures()["chisq"] for r in apart), rtol=1e-4, atol=1e-4
-    )
+    assert_allclose(both.fit_measures()["chisq"], sum(r.fit_measures()["chisq"] for r in apart), rtol=1e-4, atol=1e-4)
     assert_allclose(both.coef(), np.concatenate([r.coef() for r in apart]), rtol=1e-3, atol=1e-4)
     assert both.nobs_by_group == tuple(r.nobs for r in apart)
     assert [m.group for m in both.implied()] == ["south", "north"]
@@ -221,9 +217,7 @@ def test_negative_variance_is_a_warning_not_a_failure() -> None:
     cov = np.array([[1.0, 0.9, 0.9], [0.9, 1.0, 0.7], [0.9, 0.7, 1.0]])
     values = rng.standard_normal((300, 3))
     values -= values.mean(axis=0)
-    values = (
-        values @ np.linalg.inv(np.linalg.cholesky(np.cov(values.T, bias=True))).T @ np.linalg.cholesky(cov).T
-    )
+    values = values @ np.linalg.inv(np.linalg.cholesky(np.cov(values.T, bias=True))).T @ np.linalg.cholesky(cov).T
     with pytest.warns(AdmissibilityWarning, match="negative variance estimate: x1 ~~ x1"):
         results = cfa("f =~ x1 + x2 + x3", pd.DataFrame(values, columns=["x1", "x2", "x3"]))
     assert results.converged
@@ -327,3 +321,24 @@ def test_equal_modifier_ties_the_estimates() -> None:
     by_label = cfa("f =~ x1 + a*x2 + a*x3", frame[["x1", "x2", "x3"]].dropna(how="all"))
     assert by_name.loglik == by_label.loglik
     assert by_name.npar == by_label.npar == 8
+
+
+def test_a_negative_factor_variance_leaves_the_other_standardized_values_their_standard_errors() -> None:
+    # x1 and x2 correlate negatively, so the variance of their common factor with loadings 1 is negative.
+    rng = np.random.default_rng(6)
+    x1 = rng.standard_normal(300)
+    frame = pd.DataFrame({"x1": x1, "x2": -0.4 * x1 + rng.standard_normal(300)})
+    with pytest.warns(AdmissibilityWarning, match="f ~~ f"):
+        results = cfa("f =~ 1*x1 + 1*x2", frame)
+    std = results.standardized_solution().set_index(["lhs", "op", "rhs"])
+    assert std.loc[("f", "=~", "x1"), ["est_std", "se"]].isna().all()
+    est, cov = results.parameter_estimates().set_index(["lhs", "op", "rhs"]), results.implied()[0].cov
+    assert_allclose(std.loc[("x1", "~~", "x1"), "est_std"], est.loc[("x1", "~~", "x1"), "est"] / cov.loc["x1", "x1"])
+    # theta / (psi + theta) by the delta method.
+    names = ["x1~~x1", "f~~f"]
+    theta, psi = results.coef()[names]
+    slope = np.array([psi, -theta]) / (psi + theta) ** 2
+    se = np.sqrt(slope @ results.vcov().loc[names, names].to_numpy() @ slope)
+    assert_allclose(std.loc[("x1", "~~", "x1"), "se"], se, rtol=1e-8)
+    r2 = results.r_squared().set_index("variable")["r2"]
+    assert r2["x1"] < 0

@@ -81,8 +81,7 @@ def test_every_relation_is_found_with_its_coefficients() -> None:
         left, right = relation.split(" = ")
         text = right.replace("- ", "-").replace("+ ", "+")
         total = sum(
-            float((t[:-1].rstrip("*") or "+") + ("" if any(ch.isdigit() for ch in t) else "1"))
-            * values[t[-1]]
+            float((t[:-1].rstrip("*") or "+") + ("" if any(ch.isdigit() for ch in t) else "1")) * values[t[-1]]
             for t in text.split()
         )
         np.testing.assert_allclose(total, values[left], atol=5e-3 * np.abs(values[left]).max())

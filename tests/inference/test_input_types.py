@@ -58,9 +58,7 @@ def test_storage_does_not_matter(kind: str, one_factor: pd.DataFrame) -> None:
 @pytest.fixture
 def counts(rng: np.random.Generator) -> pd.DataFrame:
     factor = rng.standard_normal((150, 1))
-    return pd.DataFrame(
-        np.round(4 + factor + rng.standard_normal((150, 3))).astype(int), columns=["x1", "x2", "x3"]
-    )
+    return pd.DataFrame(np.round(4 + factor + rng.standard_normal((150, 3))).astype(int), columns=["x1", "x2", "x3"])
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "float32", "Int64", "UInt16", "int64[pyarrow]"])

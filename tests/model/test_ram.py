@@ -76,9 +76,7 @@ def test_one_factor_by_hand() -> None:
     loading, psi, error, residual, nu = theta = np.array([0.7, 1.5, 0.4, 0.1, 3.0])
     mean, cov = ram.moments(theta)
     assert_allclose(mean, [nu + 2.0, -1.0 + loading * 2.0])
-    assert_allclose(
-        cov, [[psi + error, loading * psi + residual], [loading * psi + residual, loading**2 * psi + 0.25]]
-    )
+    assert_allclose(cov, [[psi + error, loading * psi + residual], [loading * psi + residual, loading**2 * psi + 0.25]])
 
 
 def test_feedback_loop_is_the_infinite_series() -> None:

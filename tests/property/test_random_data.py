@@ -14,9 +14,7 @@ from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.errors import FosaError
 from fosa_sem.fiml.normal import evaluate
 
-QUICK = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -40,9 +38,7 @@ def test_loglik_is_the_casewise_sum(case: tuple[np.ndarray, np.ndarray, np.ndarr
     for row in values:
         seen = np.flatnonzero(~np.isnan(row))
         expected += multivariate_normal(mean[seen], cov[np.ix_(seen, seen)]).logpdf(row[seen])
-    assert_allclose(
-        evaluate(MissingPatterns.from_values(values), mean, cov).loglik, expected, rtol=1e-9, atol=1e-9
-    )
+    assert_allclose(evaluate(MissingPatterns.from_values(values), mean, cov).loglik, expected, rtol=1e-9, atol=1e-9)
 
 
 @QUICK

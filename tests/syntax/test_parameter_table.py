@@ -14,8 +14,7 @@ def _rows(model: str, func: str = "sem", **options: object) -> list[str]:
     """``name free-number`` or ``name =value`` (``=x`` for a moment of an exogenous variable)."""
     table = parameter_table(model, func, **options)  # type: ignore[arg-type]
     return [
-        f"{r.lhs}{r.op}{r.rhs} " + (str(r.free) if r.free else "=x" if r.exo else f"={r.ustart:g}")
-        for r in table.rows
+        f"{r.lhs}{r.op}{r.rhs} " + (str(r.free) if r.free else "=x" if r.exo else f"={r.ustart:g}") for r in table.rows
     ]
 
 
@@ -145,7 +144,7 @@ def test_user_column_tells_written_from_automatic() -> None:
         ("y ~ a*x\nq := r\nr := a", 2, 6, "unknown label 'r'"),
         ("y ~ a*x\na := a", 2, 1, "already a label"),
         ("f =~ a*x1 + a*x2", 1, 15, "shared by a free parameter and one fixed at 1"),
-        ("f =~ x1 + c(1, 2)*x2", 1, 19, "2 entries, but there is 1 group"),
+        ("f =~ x1 + c(1, 2)*x2", 1, 19, "2 entries, but the number of groups is 1"),
         ("q := 1", None, None, "no formula"),
     ],
 )
@@ -176,3 +175,10 @@ def test_none_keeps_the_default_of_the_function() -> None:
     assert TableOptions.for_function("growth", int_ov_free=None) == TableOptions.for_function("growth")
     assert TableOptions.for_function("lavaan").auto_var is False
     assert TableOptions.for_function("sem", std_lv=True, auto_fix_first=True).auto_fix_first is True
+
+
+def test_a_start_on_a_marker_is_the_value_it_is_fixed_at() -> None:
+    assert _rows("f =~ start(3)*x1 + start(2)*x2")[:2] == ["f=~x1 =3", "f=~x2 1"]
+    assert _rows("f =~ x1 + x2\nf ~~ start(2)*f", std_lv=True)[2] == "f~~f =2"
+    table = parameter_table("f =~ start(c(2, NA))*x1 + x2", ngroups=2)
+    assert [r.ustart for r in table.rows if r.rhs == "x1" and r.op == "=~"] == [2.0, 1.0]
