@@ -14,7 +14,6 @@ from fosa_sem.imputation.completion import FloatArray
 
 MIN_CELLS = 10
 POOLED_Z = 2.0
-HARMFUL_Z = -1.0
 LEVEL = 0.05
 # The least-squares coefficient of a variable is drawn to the pooled one as if by so many cells.
 PRIOR_CELLS = 100.0
@@ -46,8 +45,8 @@ def decide_gates(
     Notes
     -----
     First, is there evidence? The gains of all variables are pooled, and z = mean / standard error. If the
-    pooled z exceeds 2, the correction is taken as real, and only variables that it seems to harm (z < -1) are
-    switched off. Otherwise a variable must speak for itself: z above the one-sided 5 % point, Bonferroni
+    pooled z exceeds 2, the correction is taken as real, and only variables whose own held-out error it does not
+    lower are switched off. Otherwise a variable must speak for itself: z above the one-sided 5 % point, Bonferroni
     corrected for the number of variables. Fewer than 10 cells are never evidence.
 
     Then, how much? The least-squares coefficient of the residual on the correction, drawn to the pooled
@@ -67,7 +66,7 @@ def decide_gates(
     pooled_gain, pooled_se, _ = _evidence(gain)
     pooled = float(_z(np.array([pooled_gain]), np.array([pooled_se]))[0])
     alone = NormalDist().inv_cdf(1 - LEVEL / max(p, 1))
-    keep = (z >= HARMFUL_Z) if pooled > POOLED_Z else (z > alone)
+    keep = (z > 0) if pooled > POOLED_Z else (z > alone)
     keep &= table["n_heldout"].to_numpy() >= MIN_CELLS
     gate = np.where(keep, _coefficients(p, column, residual, correction), 0.0)
     table.insert(0, "variable", list(variables))
