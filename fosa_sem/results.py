@@ -126,9 +126,7 @@ class SemResults:
 
     # ---- lavaan's tables -----------------------------------------------------------------------------------
 
-    def parameter_estimates(
-        self, ci: bool = True, level: float = 0.95, standardized: bool = False
-    ) -> pd.DataFrame:
+    def parameter_estimates(self, ci: bool = True, level: float = 0.95, standardized: bool = False) -> pd.DataFrame:
         """Estimates with inference (lavaan: ``parameterEstimates()``).
 
         Parameters

@@ -168,9 +168,7 @@ def _run_script(folder: Path, timeout: float) -> None:
 
 def _dotted(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options under lavaan's names, as JSON values."""
-    return {
-        name.replace("_", "."): _plain(name, value) for name, value in options.items() if value is not None
-    }
+    return {name.replace("_", "."): _plain(name, value) for name, value in options.items() if value is not None}
 
 
 def _plain(name: str, value: Any) -> Any:

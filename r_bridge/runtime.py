@@ -70,14 +70,10 @@ class RInfo:
     def r_problems(self) -> tuple[Problem, ...]:
         """What stands between us and lavaan in R (`run_lavaan` needs no more)."""
         if self.r_version is None:
-            return (
-                Problem(self.r_failure or "R is not installed, or Rscript is not on the PATH", _cure_r()),
-            )
+            return (Problem(self.r_failure or "R is not installed, or Rscript is not on the PATH", _cure_r()),)
         found = {"lavaan": self.lavaan_version, "jsonlite": self.jsonlite_version}
         return tuple(
-            Problem(f"R has no package {name}", _cure_package(name))
-            for name, number in found.items()
-            if number is None
+            Problem(f"R has no package {name}", _cure_package(name)) for name, number in found.items() if number is None
         )
 
     @property
@@ -151,9 +147,7 @@ def r_info(timeout: float = 30.0) -> RInfo:
 def find_rscript() -> str | None:
     """Path of the ``Rscript`` program, in ``R_HOME`` or on the PATH; None if there is none."""
     home = os.environ.get("R_HOME")
-    return (shutil.which("Rscript", path=str(Path(home) / "bin")) if home else None) or shutil.which(
-        "Rscript"
-    )
+    return (shutil.which("Rscript", path=str(Path(home) / "bin")) if home else None) or shutil.which("Rscript")
 
 
 def _ask(rscript: str, timeout: float) -> dict[str, str]:
@@ -166,11 +160,7 @@ def _ask(rscript: str, timeout: float) -> dict[str, str]:
         timeout=timeout,
         check=True,
     )
-    lines = [
-        line.removeprefix("fosa:").partition("=")
-        for line in done.stdout.splitlines()
-        if line.startswith("fosa:")
-    ]
+    lines = [line.removeprefix("fosa:").partition("=") for line in done.stdout.splitlines() if line.startswith("fosa:")]
     return {name: value for name, _, value in lines}
 
 

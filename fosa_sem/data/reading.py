@@ -146,9 +146,7 @@ def _read_text(file: Path) -> pd.DataFrame:
             _check_layout(_lines(stream, file), separator, file)
         with _open_text(file) as stream:
             options = exact_float_options(pd.__version__)
-            frame: pd.DataFrame = pd.read_csv(
-                stream, sep=separator, index_col=False, low_memory=False, **options
-            )
+            frame: pd.DataFrame = pd.read_csv(stream, sep=separator, index_col=False, low_memory=False, **options)
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
     except _BROKEN_ARCHIVE as error:

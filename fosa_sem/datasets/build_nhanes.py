@@ -137,9 +137,7 @@ def extract_adults(published: pd.DataFrame) -> pd.DataFrame:
 
 def write_extract(frame: pd.DataFrame, path: Path) -> None:
     """Write the extract as CSV: shortest exact decimals, no trailing ``.0``, empty where missing."""
-    frame.astype(object).map(lambda x: "" if pd.isna(x) else f"{x:.15g}").to_csv(
-        path, index=False, lineterminator="\n"
-    )
+    frame.astype(object).map(lambda x: "" if pd.isna(x) else f"{x:.15g}").to_csv(path, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -133,9 +133,7 @@ def load_heart2020(path: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     try:
         frame = pd.read_csv(file)
     except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{file} cannot be read as the heart disease table ({error}). {HEART_SOURCE}"
-        ) from error
+        raise DataError(f"{file} cannot be read as the heart disease table ({error}). {HEART_SOURCE}") from error
     if tuple(frame.columns) != HEART_COLUMNS:
         raise DataError(f"{file} does not have the 18 columns of the heart disease table. {HEART_SOURCE}")
     return frame

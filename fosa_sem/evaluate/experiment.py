@@ -122,9 +122,7 @@ def _by_name(name: str, result: Completed) -> Mapping[str, pd.DataFrame]:
         )
     for label, table in tables.items():
         if not isinstance(table, pd.DataFrame):
-            raise OptionError(
-                f"method {name!r} returned {type(table).__name__} as {label!r}, not a DataFrame"
-            )
+            raise OptionError(f"method {name!r} returned {type(table).__name__} as {label!r}, not a DataFrame")
     return tables
 
 

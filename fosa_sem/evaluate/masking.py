@@ -164,8 +164,7 @@ def numeric_values(data: pd.DataFrame, name: Hashable, what: str) -> FloatArray:
     column = data[name]
     if not _is_numeric(column):
         raise DataError(
-            f"column {name!r} of {what} has dtype {column.dtype}, not numbers; "
-            "code it as numbers or leave it out"
+            f"column {name!r} of {what} has dtype {column.dtype}, not numbers; code it as numbers or leave it out"
         )
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
@@ -190,9 +189,7 @@ def _columns_to_mask(data: pd.DataFrame, columns: Sequence[Hashable] | str | Non
         if name not in data.columns:
             raise OptionError(f"columns names {name!r}, which is not a column of the data")
         if name not in numeric:
-            raise DataError(
-                f"column {name!r} has dtype {data[name].dtype}, not numbers; leave it out of columns"
-            )
+            raise DataError(f"column {name!r} has dtype {data[name].dtype}, not numbers; leave it out of columns")
     return names
 
 
@@ -202,9 +199,7 @@ def _generator(seed: object) -> np.random.Generator:
     return np.random.default_rng([_STREAM, int(seed)])
 
 
-def _draw(
-    observed: BoolArray, proportion: float, name: Hashable, rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
+def _draw(observed: BoolArray, proportion: float, name: Hashable, rng: np.random.Generator) -> npt.NDArray[np.intp]:
     """Rows of the cells to hide in one column."""
     cells = np.flatnonzero(observed)
     count = round(proportion * cells.size)

@@ -33,9 +33,7 @@ def overall_table(comparison: pd.DataFrame) -> pd.DataFrame:
         raise DataError(f"the comparison has no column {absent[0]!r}; give the table that compare() returned")
     rows = comparison[comparison["variable"] == OVERALL]
     if rows.empty:
-        raise DataError(
-            f"the comparison has no row {OVERALL!r}; give the whole table that compare() returned"
-        )
+        raise DataError(f"the comparison has no row {OVERALL!r}; give the whole table that compare() returned")
     groups = rows.groupby("method", sort=False)
     table = groups[list(COLUMNS[1:])].mean()
     table.insert(0, "seeds", groups["seed"].nunique())

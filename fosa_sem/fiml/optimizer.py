@@ -39,9 +39,7 @@ class Climb:
     converged: bool
 
 
-def fisher_scoring(
-    objective: ValueAndGradient, metric: Callable[[FloatArray], FloatArray], start: FloatArray
-) -> Climb:
+def fisher_scoring(objective: ValueAndGradient, metric: Callable[[FloatArray], FloatArray], start: FloatArray) -> Climb:
     """Maximise by Levenberg-Marquardt damped scoring.
 
     Parameters

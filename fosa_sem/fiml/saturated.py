@@ -74,14 +74,10 @@ def saturated_moments(patterns: MissingPatterns) -> SaturatedMoments:
     for _ in range(MAX_CYCLES):
         step = _em_step(ev, mean, cov)
         if _smallest_correlation_eigenvalue(step[1]) < DEPENDENCE:
-            return SaturatedMoments(
-                mean=step[0], cov=step[1], loglik=ev.loglik, converged=False, degenerate=True
-            )
+            return SaturatedMoments(mean=step[0], cov=step[1], loglik=ev.loglik, converged=False, degenerate=True)
         if _distance(ev, step[0] - mean, step[1] - cov) < TOLERANCE:
             final = evaluate(patterns, *step)
-            return SaturatedMoments(
-                mean=step[0], cov=step[1], loglik=final.loglik, converged=True, degenerate=False
-            )
+            return SaturatedMoments(mean=step[0], cov=step[1], loglik=final.loglik, converged=True, degenerate=False)
         mean, cov, ev = _squarem(patterns, (mean, cov), step)
     return SaturatedMoments(mean=mean, cov=cov, loglik=ev.loglik, converged=False, degenerate=False)
 

@@ -13,6 +13,7 @@ from fosa_sem.syntax.table import ParameterTable, Row
 
 FloatArray = NDArray[np.float64]
 
+
 def starting_values(problem: FitProblem) -> FloatArray:
     """Theta from which the likelihood can be climbed: the user's starts, else simple ones.
 

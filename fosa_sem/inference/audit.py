@@ -15,7 +15,7 @@ from fosa_sem.inference.identification import flat_parameters, row_name
 
 FloatArray = NDArray[np.float64]
 
-STATIONARY = 1e-4
+STATIONARY = 1e-6
 """Largest g' I^-1 g (twice the log-likelihood still to gain) at which theta counts as a maximum."""
 SINGULAR = 1e-10
 """Smallest eigenvalue of the information on the correlation scale, relative to the largest, for it to be regular."""
@@ -50,36 +50,6 @@ class Audit:
     improper_latent: bool
     flat: tuple[str, ...]
     maximum: bool
-
-
-def observed_information(problem: FitProblem, theta: FloatArray) -> FloatArray:
-    """Negative Hessian of the log-likelihood, by central differences of the analytic gradient.
-
-    Parameters
-    ----------
-    problem : FitProblem
-    theta : ndarray, shape (k,)
-
-    Returns
-    -------
-    ndarray, shape (k, k)
-        lavaan: ``observed.information = "hessian"``.
-
-    Notes
-    -----
-    Steps are 1e-3 complete-data standard errors: the truncation error is of the order 1e-6 / N of an entry.
-    """
-    diagonal = np.diag(problem.complete_information(theta))
-    steps = 1e-3 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    columns = []
-    for i, step in enumerate(steps):
-        ahead, behind = theta.copy(), theta.copy()
-        ahead[i] += step
-        behind[i] -= step
-        change = problem.value_and_gradient(behind)[1] - problem.value_and_gradient(ahead)[1]
-        columns.append(change / (ahead[i] - behind[i]))
-    hessian = np.array(columns).reshape(len(theta), len(theta))
-    return np.asarray((hessian + hessian.T) / 2.0)
 
 
 def covariance_of_estimates(problem: FitProblem, information: FloatArray) -> FloatArray | None:

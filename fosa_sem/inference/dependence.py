@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fosa_sem.data.patterns import MissingPatterns
+
 FloatArray = NDArray[np.float64]
 
 
-def linear_relations(names: Sequence[str], cov: FloatArray, tolerance: float = 1e-6) -> list[str]:
-    """Exact relations among columns, as text such as ``"D = A - B"``.
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """An exact linear relation.
+
+    Attributes
+    ----------
+    text : str
+        Such as ``"D = A - B"``; the constant is left out, coefficients have three digits.
+    columns : tuple of int
+        Positions of the columns that it involves.
+    """
+
+    text: str
+    columns: tuple[int, ...]
+
+    def is_shown_by(self, patterns: MissingPatterns) -> bool:
+        """Whether more rows than it has coefficients observe all of its columns: fewer fit any relation."""
+        complete = patterns.observed[:, list(self.columns)].all(axis=1)
+        return bool(patterns.n[complete].sum() > len(self.columns))
+
+
+def linear_relations(names: Sequence[str], cov: FloatArray, tolerance: float = 1e-6) -> list[Relation]:
+    """Exact relations among columns.
 
     Parameters
     ----------
@@ -23,8 +47,8 @@ def linear_relations(names: Sequence[str], cov: FloatArray, tolerance: float = 1
 
     Returns
     -------
-    list of str
-        One per relation, constants left out; coefficients to three digits.
+    list of Relation
+        As many as there are zero eigenvalues.
     """
     scale = np.sqrt(np.diag(cov))
     values, vectors = np.linalg.eigh(cov / np.outer(scale, scale))
@@ -40,10 +64,12 @@ def linear_relations(names: Sequence[str], cov: FloatArray, tolerance: float = 1
     for relation in null:
         lead = int(np.argmax(np.isclose(relation, 1.0) & (np.abs(relation) > 0)))
         coefficients = -relation / scale * scale[lead]
-        terms = [
-            f"{'-' if c < 0 else '+'} {'' if abs(abs(c) - 1) < 5e-4 else f'{abs(c):.3g}*'}{names[k]}"
-            for k, c in enumerate(coefficients)
-            if k != lead and abs(relation[k]) > 1e-3
-        ]
-        relations.append(f"{names[lead]} = {' '.join(terms).removeprefix('+ ')}")
+        columns = tuple(int(k) for k in np.flatnonzero(np.abs(relation) > 1e-3))
+        terms = " ".join(_term(float(coefficients[k]), names[k]) for k in columns if k != lead)
+        relations.append(Relation(f"{names[lead]} = {terms.removeprefix('+ ')}", columns))
     return relations
+
+
+def _term(coefficient: float, name: str) -> str:
+    size = "" if abs(abs(coefficient) - 1) < 5e-4 else f"{abs(coefficient):.3g}*"
+    return f"{'-' if coefficient < 0 else '+'} {size}{name}"

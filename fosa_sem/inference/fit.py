@@ -9,16 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.data.sample import Sample, take_sample
 from fosa_sem.errors import (
     CollinearityWarning,
     ConvergenceError,
+    CoverageWarning,
     DataError,
     DependenceError,
     ModelSpecificationError,
     SourceSpan,
 )
 from fosa_sem.fiml.engines.base import find_engine
+from fosa_sem.fiml.information import observed_information
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.saturated import SaturatedMoments, available_case_moments, saturated_moments
 from fosa_sem.inference import audit as auditing
@@ -35,6 +38,11 @@ from fosa_sem.syntax.parser import Statement, parse_model
 from fosa_sem.syntax.table import ParameterTable, build_table
 
 FloatArray = NDArray[np.float64]
+
+UNBOUNDED = (
+    "too few rows have enough values for the saturated model, whose likelihood grows without bound: chi-square and the "
+    "indices that need it are not given"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +98,8 @@ class FimlFit:
     @property
     def has_test(self) -> bool:
         """Whether the saturated model exists, so that chi-square and what rests on it can be given."""
-        return self.options.ridge == 0.0 and not self.sample.uncovered_pairs()
+        bounded = not any(s.degenerate for s in self.problem.saturated)
+        return self.options.ridge == 0.0 and bounded and not self.sample.uncovered_pairs()
 
     def estimates(self, theta: NDArray[np.inexact] | None = None) -> NDArray[np.inexact]:
         """Value of every row of the table, shape (rows,), at the estimate or another (complex) theta."""
@@ -140,7 +149,7 @@ def fit(model: str, data: pd.DataFrame, options: FitOptions | None = None) -> Fi
     joint = problem.value_and_gradient(theta)[0]
     if not np.isfinite(theta).all() or not np.isfinite(joint):
         raise ConvergenceError(f"engine {engine.name!r} found no estimate with a finite likelihood")
-    information = auditing.observed_information(problem, theta)
+    information = observed_information(problem, theta)
     vcov = auditing.covariance_of_estimates(problem, information)
     found_audit = auditing.audit(problem, theta, information, vcov)
     auditing.warn(found_audit)
@@ -167,19 +176,7 @@ def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: Fit
     table = build_table(statements, switches, len(sample.groups))
     patterns = tuple(group.patterns for group in sample.groups)
     saturated = tuple(saturated_moments(p) for p in patterns)
-    if any(s.degenerate for s in saturated):
-        relations = [r for s in saturated if s.degenerate for r in linear_relations(names.observed, s.cov, 1e-5)]
-        if not options.ridge:
-            raise DependenceError(
-                f"columns are exactly dependent, so the likelihood has no maximum: {'; '.join(relations)}; "
-                "leave one of them out of the model"
-            )
-        warnings.warn(
-            f"columns are exactly dependent ({'; '.join(relations)}); a ridge of {options.ridge:g} of each variance "
-            "was added: imputations are usable, chi-square and standard errors are withheld",
-            CollinearityWarning,
-            stacklevel=2,
-        )
+    _check_dependence(names, patterns, saturated, options.ridge)
     if options.ridge:
         patterns = tuple(p.with_ridge(options.ridge * available_case_moments(p)[1]) for p in patterns)
         saturated = tuple(saturated_moments(p) for p in patterns)
@@ -189,6 +186,29 @@ def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: Fit
         table=table, sample=sample, maps=compile_ram(table), patterns=patterns, saturated=saturated,
         equality=EqualityConstraints.from_table(table),
     )  # fmt: skip
+
+
+def _check_dependence(
+    names: VariableNames, patterns: tuple[MissingPatterns, ...], saturated: tuple[SaturatedMoments, ...], ridge: float
+) -> None:
+    """Tell columns that are exactly dependent from a saturated model that has too few rows for its holes."""
+    degenerate = [(p, s) for p, s in zip(patterns, saturated, strict=True) if s.degenerate]
+    found = [(p, r) for p, s in degenerate for r in linear_relations(names.observed, s.cov, 1e-5)]
+    relations = "; ".join(r.text for p, r in found if r.is_shown_by(p))
+    if relations and not ridge:
+        raise DependenceError(
+            f"columns are exactly dependent, so the likelihood has no maximum: {relations}; "
+            "leave one of them out of the model"
+        )
+    if relations:
+        warnings.warn(
+            f"columns are exactly dependent ({relations}); a ridge of {ridge:g} of each variance was added: "
+            "imputations are usable, chi-square and standard errors are withheld",
+            CollinearityWarning,
+            stacklevel=3,
+        )
+    elif degenerate:
+        warnings.warn(UNBOUNDED, CoverageWarning, stacklevel=3)
 
 
 def _exogenous_moments(names: VariableNames, moments: SaturatedMoments) -> dict[tuple[str, str], float]:
@@ -213,9 +233,7 @@ def _check_latent(names: VariableNames, data: pd.DataFrame, statements: tuple[St
     columns = set(data.columns) if isinstance(data, pd.DataFrame) else set()
     clash = [name for name in names.latent if name in columns]
     if clash:
-        raise DataError(
-            f"{clash[0]!r} is a latent variable of the model and a column of the data; rename one of them"
-        )
+        raise DataError(f"{clash[0]!r} is a latent variable of the model and a column of the data; rename one of them")
 
 
 def _notes(problem: FitProblem, options: FitOptions, engine_note: str) -> tuple[str, ...]:
@@ -226,6 +244,8 @@ def _notes(problem: FitProblem, options: FitOptions, engine_note: str) -> tuple[
         notes.append(
             f"Never observed together: {shown}. Chi-square and the indices that need the saturated model are not given."
         )
+    if not options.ridge and any(s.degenerate for s in problem.saturated):
+        notes.append(UNBOUNDED[0].upper() + UNBOUNDED[1:] + ".")
     if options.ridge:
         notes.append(
             f"Exactly dependent columns: a ridge of {options.ridge:g} of each variance was added; chi-square and "

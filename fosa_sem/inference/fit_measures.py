@@ -127,9 +127,7 @@ def rmsea(chisq: float, df: int, n: int, n_groups: int = 1) -> float:
     return math.sqrt(max((chisq - df) / (df * n), 0.0) * n_groups) if df > 0 else 0.0
 
 
-def rmsea_interval(
-    chisq: float, df: int, n: int, n_groups: int = 1, level: float = RMSEA_LEVEL
-) -> tuple[float, float]:
+def rmsea_interval(chisq: float, df: int, n: int, n_groups: int = 1, level: float = RMSEA_LEVEL) -> tuple[float, float]:
     """Confidence limits of RMSEA by inverting the noncentral chi-square (Browne & Cudeck 1993)."""
     if df == 0:
         return 0.0, 0.0

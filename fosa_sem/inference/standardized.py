@@ -49,9 +49,7 @@ def _place(row: Row) -> tuple[str, str, str]:
     return row.lhs, row.op, row.rhs
 
 
-def _standardize(
-    row: Row, values: Array, at: dict[tuple[str, str, str], int], scale: dict[str, complex]
-) -> complex:
+def _standardize(row: Row, values: Array, at: dict[tuple[str, str, str], int], scale: dict[str, complex]) -> complex:
     value: complex = values[at[_place(row)]]
     if row.op == "=~":
         return value * scale[row.lhs] / scale[row.rhs]

@@ -34,6 +34,4 @@ def _cell(row: Row, at: dict[str, int]) -> Cell:
     }
     matrix, to, source = places[row.op]
     value = 0.0 if np.isnan(row.ustart) else row.ustart
-    return Cell(
-        matrix=matrix, row=at[to], col=0 if matrix == "m" else at[source], theta=row.free - 1, value=value
-    )
+    return Cell(matrix=matrix, row=at[to], col=0 if matrix == "m" else at[source], theta=row.free - 1, value=value)

@@ -30,9 +30,7 @@ def dropout(x: Tensor, rate: float, generator: Generator | None) -> Tensor:
 def uniform(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Parameter:
     """Return a parameter drawn from U(-b, b), b = 1 / sqrt(fan_in), on the generator's device."""
     bound = 1 / math.sqrt(fan_in)
-    return nn.Parameter(
-        torch.empty(shape, device=generator.device).uniform_(-bound, bound, generator=generator)
-    )
+    return nn.Parameter(torch.empty(shape, device=generator.device).uniform_(-bound, bound, generator=generator))
 
 
 class AttentionBlock(nn.Module):

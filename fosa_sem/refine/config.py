@@ -110,9 +110,7 @@ class RefinerConfig:
             _check_count("folds", self.folds, minimum=1, maximum=most, optional=True)
 
 
-def _check_count(
-    name: str, value: object, *, minimum: int, maximum: int | None = None, optional: bool = False
-) -> None:
+def _check_count(name: str, value: object, *, minimum: int, maximum: int | None = None, optional: bool = False) -> None:
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not (whole and minimum <= int(cast(int, value)) <= (maximum or math.inf)):
         allowed = f"an integer of at least {minimum}" + (f" and at most {maximum}" if maximum else "")

@@ -59,9 +59,7 @@ def decide_gates(
     """
     p = len(variables)
     gain = residual**2 - (residual - correction) ** 2
-    table = pd.DataFrame(
-        [_evidence(gain[column == j]) for j in range(p)], columns=["gain", "se", "n_heldout"]
-    )
+    table = pd.DataFrame([_evidence(gain[column == j]) for j in range(p)], columns=["gain", "se", "n_heldout"])
     z = _z(table["gain"].to_numpy(), table["se"].to_numpy())
     pooled_gain, pooled_se, _ = _evidence(gain)
     pooled = float(_z(np.array([pooled_gain]), np.array([pooled_se]))[0])
@@ -88,9 +86,7 @@ def _z(gain: FloatArray, se: FloatArray) -> FloatArray:
     return np.divide(gain, se, out=np.zeros_like(gain), where=known)
 
 
-def _coefficients(
-    p: int, column: NDArray[np.intp], residual: FloatArray, correction: FloatArray
-) -> FloatArray:
+def _coefficients(p: int, column: NDArray[np.intp], residual: FloatArray, correction: FloatArray) -> FloatArray:
     """Least-squares coefficients of residual on correction, shrunken to the pooled one, in [0, 1]."""
     cross = np.bincount(column, residual * correction, minlength=p)
     square = np.bincount(column, correction**2, minlength=p)

@@ -115,9 +115,7 @@ class AttentionRefiner:
             config=self.config,
             scaling=scaling,
             weights=tuple(weights for fit in fits for weights in fit.weights),
-            gates=decide_gates(
-                completion.variables, judged[:, 0].astype(np.intp), judged[:, 1], judged[:, 2]
-            ),
+            gates=decide_gates(completion.variables, judged[:, 0].astype(np.intp), judged[:, 1], judged[:, 2]),
             history=pd.concat([fit.history.assign(fold=k) for k, fit in enumerate(fits)], ignore_index=True),
         )
 

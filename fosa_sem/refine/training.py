@@ -103,16 +103,10 @@ class Losses:
 
     def total(self, config: RefinerConfig) -> Tensor:
         """Return the weighted sum."""
-        return (
-            config.weight_mse * self.mse
-            + config.weight_covariance * self.covariance
-            + config.weight_l1 * self.l1
-        )
+        return config.weight_mse * self.mse + config.weight_covariance * self.covariance + config.weight_l1 * self.l1
 
 
-def hold_out(
-    observed: BoolArray, config: RefinerConfig, rng: np.random.Generator
-) -> list[tuple[Cells, Cells]]:
+def hold_out(observed: BoolArray, config: RefinerConfig, rng: np.random.Generator) -> list[tuple[Cells, Cells]]:
     """Draw the held-out cells of every fold: a share of each variable's observed cells, in two halves.
 
     Cells that are alone in their row are left out: nothing remains to predict them from.
@@ -320,9 +314,7 @@ def _run_epoch(
     return mse, covariance_, l1, total_
 
 
-def _batches(
-    data: TrainingData, config: RefinerConfig, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(data: TrainingData, config: RefinerConfig, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows in random order, with the cells to hide: each row at a rate of its own."""
     n, p = data.z.shape
     order = rng.permutation(n)[: config.rows_per_epoch]

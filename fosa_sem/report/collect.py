@@ -27,8 +27,8 @@ def package_version() -> str:
 
 
 MISSING_NOTE = (
-    "Missing values: full-information maximum likelihood is the default here (lavaan's is listwise deletion); it assumes "
-    "that values are missing at random given the variables of the model."
+    "Missing values: full-information maximum likelihood is the default here (lavaan's is listwise deletion); it "
+    "assumes that values are missing at random given the variables of the model."
 )
 
 
@@ -46,8 +46,7 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[st
     estimates = parameter_estimates(fit, level=level, standardized=True)
     names = list(fit.table.names.observed)
     saturated = tuple(
-        (pd.Series(s.mean, index=names), pd.DataFrame(s.cov, index=names, columns=names))
-        for s in fit.problem.saturated
+        (pd.Series(s.mean, index=names), pd.DataFrame(s.cov, index=names, columns=names)) for s in fit.problem.saturated
     )
     free = [row.free > 0 for row in fit.table.rows] + [False] * len(fit.table.definitions)
     patterns = pattern_table(fit.sample)

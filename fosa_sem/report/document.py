@@ -121,7 +121,6 @@ def numbered(document: Document) -> Document:
         return replace(block, caption=f"{kind} {counts[kind]}. {block.caption}")
 
     sections = tuple(
-        replace(section, blocks=tuple(number(block) for block in section.blocks))
-        for section in document.sections
+        replace(section, blocks=tuple(number(block) for block in section.blocks)) for section in document.sections
     )
     return replace(document, sections=sections)

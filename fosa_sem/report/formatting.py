@@ -25,8 +25,7 @@ def clean(value: object) -> str:
 def display_width(text: str) -> int:
     """Columns that a text takes on a terminal: wide characters take two, combining marks none."""
     return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
 
 

@@ -75,9 +75,7 @@ def overall_table(metrics: pd.DataFrame) -> Table:
     rows: list[tuple[str, ...]] = []
     strong: set[tuple[int, int]] = set()
     for method in map(str, accuracy.mean.index):
-        strong |= {
-            (len(rows), j) for j, name in enumerate(accuracy.mean.columns, 1) if best.get(name) == method
-        }
+        strong |= {(len(rows), j) for j, name in enumerate(accuracy.mean.columns, 1) if best.get(name) == method}
         rows.append((clean(method_name(method)), *map(readable, _floats(accuracy.mean, method))))
         if several:
             rows.append(("\N{EM SPACE}SD over seeds", *map(readable, _floats(accuracy.sd, method))))
@@ -125,9 +123,7 @@ def _moments(values: np.ndarray | None) -> tuple[str, str]:
 
 def _distributions(distributions: tuple[Distribution, ...]) -> Figure:
     names = ", ".join(clean(distribution.variable) for distribution in distributions[: plots.MAX_PANELS])
-    notes = [
-        "Densities of the observed values (filled) and of the values imputed at the missing cells (lines)."
-    ]
+    notes = ["Densities of the observed values (filled) and of the values imputed at the missing cells (lines)."]
     if len(distributions) > plots.MAX_PANELS:
         notes.append(f"{len(distributions) - plots.MAX_PANELS} more variables are in the table only.")
     return Figure(

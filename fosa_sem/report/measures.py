@@ -101,10 +101,7 @@ def measure_blocks(measures: pd.Series) -> tuple[MeasureBlock, ...]:
         ("Root Mean Square Error of Approximation", "Error of approximation", _rmsea_lines(measures)),
         ("Standardized Root Mean Square Residual", "Residuals", _SRMR),
     )
-    blocks = (
-        MeasureBlock(title=title, formal=formal, rows=_rows(measures, lines))
-        for title, formal, lines in layout
-    )
+    blocks = (MeasureBlock(title=title, formal=formal, rows=_rows(measures, lines)) for title, formal, lines in layout)
     return tuple(block for block in blocks if block.rows)
 
 
@@ -148,6 +145,4 @@ def _row(measures: pd.Series, line: _Line) -> MeasureRow:
     plain, scaled = version(""), version(".scaled")
     if name in _SCALED_ONLY:
         plain, scaled = None, plain
-    return MeasureRow(
-        label=label, formal=formal, standard=plain, scaled=scaled, robust=version(".robust"), kind=kind
-    )
+    return MeasureRow(label=label, formal=formal, standard=plain, scaled=scaled, robust=version(".robust"), kind=kind)

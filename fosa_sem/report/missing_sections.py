@@ -32,9 +32,7 @@ def missing_section(report: FitReport) -> Section:
     if len(report.patterns):
         blocks.append(_patterns(report))
     for index, frame in enumerate(report.coverage):
-        caption = (
-            f"Coverage: per cent of rows in which both are observed{of_label(report.group_labels, index)}"
-        )
+        caption = f"Coverage: per cent of rows in which both are observed{of_label(report.group_labels, index)}"
         note = f"The diagonal is the share observed. Emphasised: below {percent(LOW_COVERAGE, 0)}."
         blocks += matrix_tables(
             frame, caption, note, strong=lambda value: value < LOW_COVERAGE, diagonal=True, shares=True
@@ -90,8 +88,7 @@ def _read_patterns(report: FitReport) -> _Patterns:
 
 def _rates(rates: pd.Series) -> Table:
     rows = tuple(
-        (name, percent(float(rate)))
-        for name, rate in zip(numbered_names(rates.index), rates.to_numpy(), strict=True)
+        (name, percent(float(rate))) for name, rate in zip(numbered_names(rates.index), rates.to_numpy(), strict=True)
     )
     return Table(
         caption="Missing values by variable",

@@ -101,9 +101,7 @@ def history_figure(history: pd.DataFrame) -> Figure:
         markersize=3,
         label="refiner",
     )
-    right.plot(
-        held["epoch"], held["baseline_mse"], color="#555555", linewidth=1.2, linestyle="--", label="SEM alone"
-    )
+    right.plot(held["epoch"], held["baseline_mse"], color="#555555", linewidth=1.2, linestyle="--", label="SEM alone")
     _dress(right, title="Held-out cells", x="epoch", y="mean squared error")
     right.legend(frameon=False, fontsize=_SMALL)
     return figure

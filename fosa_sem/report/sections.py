@@ -173,8 +173,7 @@ def estimates_section(report: FitReport) -> Section:
     blocks: list[Block] = []
     for index in range(len(report.group_labels)):
         blocks += [
-            _estimates(block, report, of_label(report.group_labels, index))
-            for block in group_blocks(report, index)
+            _estimates(block, report, of_label(report.group_labels, index)) for block in group_blocks(report, index)
         ]
     blocks += [_estimates(block, report, "") for block in model_wide_blocks(report)]
     if blocks:
@@ -193,9 +192,7 @@ def rsquare_section(report: FitReport) -> Section:
     table = Table(
         caption="Explained variance (R²) of endogenous variables",
         columns=("Variable", *(map(clean, report.group_labels) if several else ("R²",))),
-        rows=tuple(
-            (clean(name), *(decimal(float(group.get(name, math.nan))) for group in values)) for name in names
-        ),
+        rows=tuple((clean(name), *(decimal(float(group.get(name, math.nan))) for group in values)) for name in names),
         align="l" + "r" * len(groups),
     )
     return Section(title="Explained variance", blocks=(table,))

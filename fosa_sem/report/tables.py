@@ -84,28 +84,20 @@ def matrix_tables(
     )
     emphasised = frozenset((i, j + 1) for i in range(p) for j in range(i + diagonal) if strong(values[i, j]))
     columns = ("Variable", *(str(number) for number in range(1, p + 1)))
-    return (
-        Table(
-            caption=caption, columns=columns, rows=rows, align="l" + "r" * p, notes=(note,), strong=emphasised
-        ),
-    )
+    return (Table(caption=caption, columns=columns, rows=rows, align="l" + "r" * p, notes=(note,), strong=emphasised),)
 
 
 def _cell(value: float, shares: bool) -> str:
     return percent(value, 0).rstrip("%") if shares else apa_unit(value, 2)
 
 
-def _pairs(
-    frame: pd.DataFrame, caption: str, note: str, *, strong: Callable[[float], bool], shares: bool
-) -> Table:
+def _pairs(frame: pd.DataFrame, caption: str, note: str, *, strong: Callable[[float], bool], shares: bool) -> Table:
     values = frame.to_numpy(dtype=float)
     first, second = np.tril_indices(len(frame), -1)
     size = values[first, second] if shares else -np.abs(values[first, second])
     order = np.argsort(size, kind="stable")[:MAX_PAIRS]
     names = [clean(name) for name in frame.index]
-    rows = tuple(
-        (names[second[k]], names[first[k]], _cell(values[first[k], second[k]], shares)) for k in order
-    )
+    rows = tuple((names[second[k]], names[first[k]], _cell(values[first[k], second[k]], shares)) for k in order)
     emphasised = frozenset((row, 2) for row, k in enumerate(order) if strong(values[first[k], second[k]]))
     more = f"The {len(order)} {'smallest' if shares else 'largest in size'} of {len(first)} pairs."
     return Table(

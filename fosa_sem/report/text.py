@@ -255,9 +255,7 @@ def _parameter(row: ParameterRow, keys: list[str], *, field: int, width: int) ->
     indent = "   " if row.name.startswith(".") else "    "
     room = field - len(indent) - display_width(label) - bool(label)
     head = pad_right(indent + shorten(row.name, room), field - display_width(label)) + label
-    values = (
-        "" if row.fixed and key in _OF_ESTIMATES else narrow(row.values[key], width - 1) for key in keys
-    )
+    values = ("" if row.fixed and key in _OF_ESTIMATES else narrow(row.values[key], width - 1) for key in keys)
     return (head + "".join(pad_left(value, width) for value in values)).rstrip()
 
 
@@ -296,8 +294,7 @@ def _overall(metrics: pd.DataFrame) -> str:
         if accuracy.n_seeds > 1:
             sds = accuracy.sd.loc[method].to_numpy(dtype=float)
             lines.append(
-                pad_right("    (SD)", field)
-                + "".join(pad_left(narrow(float(v), width - 1), width) for v in sds)
+                pad_right("    (SD)", field) + "".join(pad_left(narrow(float(v), width - 1), width) for v in sds)
             )
     seeds = "one seed" if accuracy.n_seeds == 1 else f"{accuracy.n_seeds} seeds, with the SD over seeds"
     lines += [

@@ -53,9 +53,7 @@ def classify(statements: Sequence[Statement]) -> VariableNames:
     indicators = _unique([s.rhs for s in by_op["=~"]])
     outcomes = _unique([s.lhs for s in by_op["~"]])
     predictors = _unique([s.rhs for s in by_op["~"]])
-    moments = _unique(
-        [*chain.from_iterable((s.lhs, s.rhs) for s in by_op["~~"]), *(s.lhs for s in by_op["~1"])]
-    )
+    moments = _unique([*chain.from_iterable((s.lhs, s.rhs) for s in by_op["~~"]), *(s.lhs for s in by_op["~1"])])
     covaried = [s.lhs for s in by_op["~~"]] + [s.rhs for s in by_op["~~"]]
     others = [*covaried, *(s.lhs for s in by_op["~1"])]
     in_order = _unique([*indicators, *outcomes, *predictors, *others])
@@ -77,6 +75,4 @@ def order_covariance(statement: Statement, names: VariableNames) -> Statement:
     order = (*names.latent, *names.observed)
     if statement.op != "~~" or order.index(statement.lhs) <= order.index(statement.rhs):
         return statement
-    return replace(
-        statement, lhs=statement.rhs, rhs=statement.lhs, left=statement.span, span=statement.left
-    )
+    return replace(statement, lhs=statement.rhs, rhs=statement.lhs, left=statement.span, span=statement.left)

@@ -122,9 +122,7 @@ def _continues(current: list[Token], rest: tuple[Token, ...]) -> bool:
     if current[-1].is_symbol("+", "-", "*", "/", "^", ",", "(", *OPERATORS):
         return True
     has_operator = any(t.is_symbol(*OPERATORS) for t in current)
-    return following.is_symbol("+", "*", "/", "^", ")", ",") or (
-        not has_operator and following.is_symbol(*OPERATORS)
-    )
+    return following.is_symbol("+", "*", "/", "^", ")", ",") or (not has_operator and following.is_symbol(*OPERATORS))
 
 
 def _parse_statement(tokens: tuple[Token, ...]) -> list[Statement]:
@@ -317,9 +315,7 @@ def _combine(old: Modifiers, new: Modifiers, span: SourceSpan) -> Modifiers:
     for kind in ("fixed", "start", "label"):
         if getattr(old, kind) and getattr(new, kind):
             raise ModelSpecificationError(f"two {kind} modifiers for one parameter", span)
-    return Modifiers(
-        fixed=old.fixed or new.fixed, start=old.start or new.start, label=old.label or new.label
-    )
+    return Modifiers(fixed=old.fixed or new.fixed, start=old.start or new.start, label=old.label or new.label)
 
 
 def _definition(left: tuple[Token, ...], operator: Token, right: tuple[Token, ...]) -> Statement:
@@ -351,5 +347,3 @@ def _merge_repeated(statements: list[Statement]) -> list[Statement]:
             )
         merged[key] = replace(first, modifiers=_combine(first.modifiers, statement.modifiers, statement.span))
     return list(merged.values())
-
-

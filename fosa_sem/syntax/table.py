@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import accumulate, combinations
 from typing import Literal, TypeVar
 
 import pandas as pd
@@ -160,9 +160,7 @@ class ParameterTable:
         moments : sequence of mapping, one per group
             ``(lhs, rhs)`` to covariance and ``(lhs, "")`` to mean.
         """
-        rows = [
-            replace(row, ustart=moments[row.group - 1][row.lhs, row.rhs]) if row.exo else row for row in self.rows
-        ]
+        rows = [replace(row, ustart=moments[row.group - 1][row.lhs, row.rhs]) if row.exo else row for row in self.rows]
         return replace(self, rows=tuple(rows))
 
     def to_frame(self) -> pd.DataFrame:
@@ -277,18 +275,38 @@ def build_table(statements: Sequence[Statement], options: TableOptions, ngroups:
     relations = [order_covariance(s, names) for s in relations]
     drafts = _with_automatic(relations, names, options)
     rows: list[Row] = []
-    free = 0
     for group in range(1, ngroups + 1):
         for statement, user in drafts:
             row = _row(statement, user, group, ngroups, names, options, relations)
-            free += row.free
-            number = len(rows) + 1
-            rows.append(replace(row, free=free if row.free else 0, plabel=f".p{number}."))
+            rows.append(replace(row, plabel=f".p{len(rows) + 1}."))
     table = ParameterTable(
-        rows=tuple(label_targets(rows)), definitions=definitions, names=names, ngroups=ngroups, fixed_x=options.fixed_x
+        rows=_numbered(_fix_with_label(label_targets(rows))),
+        definitions=definitions,
+        names=names,
+        ngroups=ngroups,
+        fixed_x=options.fixed_x,
     )
     _check_labels(table)
     return table
+
+
+def _fix_with_label(rows: Sequence[Row]) -> list[Row]:
+    """A parameter that shares its label with a fixed one is fixed at the same value, as in lavaan."""
+    keys = [tie_key(row, rows) for row in rows]
+    values: dict[str, float] = {}
+    for key, row in zip(keys, rows, strict=True):
+        if key and not row.free and not row.exo:
+            values.setdefault(key, row.ustart)
+    return [
+        replace(row, free=0, ustart=values[key]) if row.free and key in values else row
+        for key, row in zip(keys, rows, strict=True)
+    ]
+
+
+def _numbered(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Free parameters get their place in theta, from 1."""
+    places = accumulate(int(row.free > 0) for row in rows)
+    return tuple(replace(row, free=place if row.free else 0) for row, place in zip(rows, places, strict=True))
 
 
 def _with_automatic(
@@ -383,17 +401,8 @@ def _is_single_indicator(name: str, loadings: Sequence[Statement]) -> bool:
 
 
 def _check_labels(table: ParameterTable) -> None:
-    """Every label of a definition must exist, and a shared label must not tie a free to a fixed parameter."""
+    """Every label of a definition must exist."""
     known = {row.label for row in table.rows if row.label}
-    keys = [tie_key(row, table.rows) for row in table.rows]
-    fixed = {key: row for key, row in zip(keys, table.rows, strict=True) if key and not row.free}
-    for key, row in zip(keys, table.rows, strict=True):
-        if row.free and key in fixed:
-            raise ModelSpecificationError(
-                f"label {row.label!r} is shared by a free parameter and one fixed at {fixed[key].ustart:g}; "
-                "free the fixed one with NA* or use two labels",
-                row.span,
-            )
     for definition in table.definitions:
         if definition.lhs in known:
             raise ModelSpecificationError(f"{definition.lhs!r} is already a label", definition.span)

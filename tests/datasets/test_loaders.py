@@ -96,9 +96,7 @@ def test_provenance_describes_every_column() -> None:
     text = provenance()
     for column in COLUMNS:
         missing, smallest, largest = NHANES[column.name]
-        row = re.search(
-            rf"^\| `{column.name}` \| {column.code} \|.*\| {missing} \| (\S+) \| (\S+) \|$", text, re.M
-        )
+        row = re.search(rf"^\| `{column.name}` \| {column.code} \|.*\| {missing} \| (\S+) \| (\S+) \|$", text, re.M)
         assert row is not None, column.name
         assert (float(row[1]), float(row[2])) == (smallest, largest)
 
@@ -223,9 +221,7 @@ def heart_csv() -> str:
     return ",".join(HEART_COLUMNS) + "\n" + ",".join(["1"] * len(HEART_COLUMNS)) + "\n"
 
 
-def test_heart_from_a_file_a_folder_and_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heart_from_a_file_a_folder_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "heart_2020_cleaned.csv.zip", "w") as archive:
         archive.writestr("heart_2020_cleaned.csv", heart_csv())
     (tmp_path / "renamed.csv").write_text(heart_csv())
@@ -235,9 +231,7 @@ def test_heart_from_a_file_a_folder_and_the_environment(
 
 
 @pytest.mark.parametrize("folder", [None, "", "no/such/folder", "."])
-def test_heart_absent_says_where_to_get_it(
-    folder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heart_absent_says_where_to_get_it(folder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     if folder is None:
         monkeypatch.delenv("FOSA_SEM_DATA", raising=False)

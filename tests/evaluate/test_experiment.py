@@ -39,9 +39,7 @@ class Spy:
 
 
 def noise(table, seed):
-    return table.fillna(
-        pd.DataFrame(np.random.default_rng(seed).normal(size=table.shape), columns=table.columns)
-    )
+    return table.fillna(pd.DataFrame(np.random.default_rng(seed).normal(size=table.shape), columns=table.columns))
 
 
 def test_methods_get_holes_instead_of_the_truth(data):
@@ -168,9 +166,7 @@ def test_overall_table(data):
     assert overall["seeds"].tolist() == [3, 3]
     rows = table[(table["variable"] == "overall") & (table["method"] == "noise")]
     assert list(overall.columns) == ["method", "seeds", *COLUMNS[1:]]
-    assert_allclose(
-        overall.loc[0, list(COLUMNS[1:])].to_numpy(float), rows[list(COLUMNS[1:])].mean().to_numpy()
-    )
+    assert_allclose(overall.loc[0, list(COLUMNS[1:])].to_numpy(float), rows[list(COLUMNS[1:])].mean().to_numpy())
 
 
 def test_overall_table_needs_a_comparison(data):

@@ -154,9 +154,7 @@ def test_correlation_distance_uses_each_variables_row():
 
 
 def test_undefined_scores_are_nan_and_left_out_of_the_mean():
-    truth = pd.DataFrame(
-        {"flat": [0.5, 1.5, 2.5, 2.5], "still": [0.5, 0.5, 1.5, 2.5], "x": [1.0, 3.0, 0.0, 4.0]}
-    )
+    truth = pd.DataFrame({"flat": [0.5, 1.5, 2.5, 2.5], "still": [0.5, 0.5, 1.5, 2.5], "x": [1.0, 3.0, 0.0, 4.0]})
     mask = np.array([[False] * 3, [False] * 3, [True] * 3, [True] * 3])
     table = imputation_metrics(truth, truth + 1.0, mask, discrete=()).set_index("variable")
     assert table.loc["flat", ["r2", "kl"]].isna().all()
@@ -225,9 +223,7 @@ def test_only_the_masked_cells_of_imputed_are_read():
     truth, imputed, mask = random_case(1)
     before = imputation_metrics(truth, imputed, mask)
     elsewhere = imputed.where(mask, -99.0).assign(more="text")
-    pd.testing.assert_frame_equal(
-        imputation_metrics(truth, elsewhere[[*elsewhere.columns[::-1]]], mask), before
-    )
+    pd.testing.assert_frame_equal(imputation_metrics(truth, elsewhere[[*elsewhere.columns[::-1]]], mask), before)
 
 
 def test_mask_as_array_or_with_columns_in_another_order():

@@ -118,9 +118,7 @@ def test_hiding_text_is_refused():
 
 
 def test_column_mean_by_hand():
-    data = pd.DataFrame(
-        {"x": [1.0, np.nan, 3.0], "n": pd.array([1, 2, None], dtype="Int64"), "s": ["a", None, "b"]}
-    )
+    data = pd.DataFrame({"x": [1.0, np.nan, 3.0], "n": pd.array([1, 2, None], dtype="Int64"), "s": ["a", None, "b"]})
     copy = data.copy()
     filled = column_mean(data)
     assert filled["x"].tolist() == [1.0, 2.0, 3.0]

@@ -79,7 +79,7 @@ def test_a_climb_along_a_ridge_is_started_again_elsewhere() -> None:
     factor = rng.standard_normal(300)
     values = np.outer(factor, [0.6, 0.5, 0.8]) + rng.standard_normal((300, 3)) + [5.0, 6.0, 2.0]
     model = """
-        f =~ x1 + {}x2 + {}x3
+        f =~ x1 + x2 + x3
         x1 ~~ v*x1
         x2 ~~ v*x2
         x3 ~~ v*x3
@@ -88,8 +88,7 @@ def test_a_climb_along_a_ridge_is_started_again_elsewhere() -> None:
         x3 ~ m*1
     """
     frame = pd.DataFrame(values, columns=["x1", "x2", "x3"])
-    found = cfa(model.format("", ""), frame)
-    guided = cfa(model.format("start(-5)*", "start(15)*"), frame)
+    found = cfa(model, frame)
     assert found.converged
     assert found.audit.stationarity < 1e-8
-    assert found.loglik >= guided.loglik - 1e-6
+    assert found.loglik >= -1772.8195  # lavaan 0.6.14: -1772.819

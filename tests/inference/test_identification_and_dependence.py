@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from fosa_sem import cfa, sem
-from fosa_sem.errors import DataError, IdentificationError
+from fosa_sem.errors import CoverageWarning, DataError, IdentificationError
 from fosa_sem.inference.dependence import linear_relations
 
 
@@ -78,7 +80,7 @@ def test_every_relation_is_found_with_its_coefficients() -> None:
     assert len(relations) == 2
     values = dict(zip("abcde", columns.T, strict=True))
     for relation in relations:
-        left, right = relation.split(" = ")
+        left, right = relation.text.split(" = ")
         text = right.replace("- ", "-").replace("+ ", "+")
         total = sum(
             float((t[:-1].rstrip("*") or "+") + ("" if any(ch.isdigit() for ch in t) else "1")) * values[t[-1]]
@@ -89,3 +91,20 @@ def test_every_relation_is_found_with_its_coefficients() -> None:
 
 def test_independent_columns_have_no_relation() -> None:
     assert linear_relations(["a", "b"], np.array([[1.0, 0.999], [0.999, 1.0]])) == []
+
+
+def test_too_few_rows_for_the_holes_are_not_called_dependent() -> None:
+    """One complete row of six variables: the saturated likelihood is unbounded, the columns are independent."""
+    rng = np.random.default_rng(0)
+    factor = rng.standard_normal((16, 1))
+    values = factor * 0.8 + 0.6 * rng.standard_normal((16, 6))
+    for row in range(1, 16):
+        values[row, rng.choice(6, 3, replace=False)] = np.nan
+    frame = pd.DataFrame(values, columns=[f"x{j}" for j in range(1, 7)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit = cfa("f =~ 1*x1 + 1*x2 + 1*x3 + 1*x4 + 1*x5 + 1*x6", frame)
+    assert any(issubclass(w.category, CoverageWarning) and "grows without bound" in str(w.message) for w in caught)
+    assert np.isnan(fit.fit_measures("chisq")["chisq"])
+    assert np.isfinite(fit.loglik)
+    assert fit.fit.notes

@@ -106,9 +106,7 @@ systolic1 ~~ hba1c
 CASES = (
     Case(name="pupils_cfa", func="cfa", model=THREE_FACTORS, table=pupils),
     Case(name="pupils_std_lv", func="cfa", model=THREE_FACTORS, table=pupils, options={"std_lv": True}),
-    Case(
-        name="pupils_two_schools", func="cfa", model=THREE_FACTORS, table=pupils, options={"group": "school"}
-    ),
+    Case(name="pupils_two_schools", func="cfa", model=THREE_FACTORS, table=pupils, options={"group": "school"}),
     Case(
         name="countries_labels",
         func="sem",

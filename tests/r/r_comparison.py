@@ -51,9 +51,7 @@ def check_estimates(ours: SemResults, lavaan: LavaanReference) -> None:
     se = both["se_r"].where(free, 0.0)
     # A thousandth of a standard error is below what any table prints and above where two optimisers stop.
     # Fixed values and sample moments of exogenous variables involve no optimiser: digits of R's JSON only.
-    allowed = np.where(
-        free, np.minimum(1e-3 * se, 1e-4 * np.maximum(1.0, se)), 1e-9 * (1 + both["est_r"].abs())
-    )
+    allowed = np.where(free, np.minimum(1e-3 * se, 1e-4 * np.maximum(1.0, se)), 1e-9 * (1 + both["est_r"].abs()))
     wrong = both[(both["est"] - both["est_r"]).abs() > allowed]
     assert wrong.empty, wrong[[*KEYS, "est", "est_r", "se_r"]].to_string()
 

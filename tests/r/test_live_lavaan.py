@@ -51,9 +51,7 @@ def same(stored: Any, live: Any) -> bool:
 def test_the_stored_values_are_what_lavaan_says(case: Case) -> None:
     stored, live = case.stored()["answer"], answer(case)
     if stored["lavaan_version"] != live["lavaan_version"]:
-        pytest.skip(
-            f"stored values are of lavaan {stored['lavaan_version']}, here is {live['lavaan_version']}"
-        )
+        pytest.skip(f"stored values are of lavaan {stored['lavaan_version']}, here is {live['lavaan_version']}")
     now = dict(leaves(live))
     passed_over = ("/r_version", "/warnings")
     differing = [

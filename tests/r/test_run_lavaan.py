@@ -77,9 +77,7 @@ def test_numbers_keep_all_their_digits(sent: dict) -> None:
         ({"data": pd.DataFrame([[1, 2]], columns=["x", "x"])}, DataError, "unique"),
     ],
 )
-def test_bad_input(
-    change: dict, error: type[Exception], said: str, sent: dict, one_factor: pd.DataFrame
-) -> None:
+def test_bad_input(change: dict, error: type[Exception], said: str, sent: dict, one_factor: pd.DataFrame) -> None:
     with pytest.raises(error, match=said):
         reference.lavaan_payload(**({"model": MODEL, "data": one_factor} | change))
     assert sent == {}
@@ -106,9 +104,7 @@ def test_a_model_that_is_code_does_not_reach_r(model: str, sent: dict, one_facto
 @pytest.mark.r
 @pytest.mark.usefixtures("_lavaan")
 class TestWithR:
-    def test_a_column_name_that_is_code_is_only_a_name(
-        self, tmp_path: Path, one_factor: pd.DataFrame
-    ) -> None:
+    def test_a_column_name_that_is_code_is_only_a_name(self, tmp_path: Path, one_factor: pd.DataFrame) -> None:
         mark = tmp_path / "mark"
         name = f'"); file.create("{mark.as_posix()}"); ("'
         table = one_factor.assign(**{name: 1.0, "`": "a 'b' \"c\" # d"})
@@ -125,9 +121,7 @@ class TestWithR:
 
     def test_names_beyond_ascii(self, one_factor: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LC_ALL", "C.UTF-8")
-        found = run_lavaan(
-            MODEL.replace("x1", "größe"), one_factor.rename(columns={"x1": "größe"}), missing="ml"
-        )
+        found = run_lavaan(MODEL.replace("x1", "größe"), one_factor.rename(columns={"x1": "größe"}), missing="ml")
         assert found.parameter_estimates["rhs"][0] == "größe"
 
     def test_lavaans_message_comes_back(self, one_factor: pd.DataFrame) -> None:

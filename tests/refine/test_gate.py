@@ -15,9 +15,7 @@ def test_gain_and_its_standard_error_in_closed_form():
     table = decide_gates(["a"], cells(3), residual, correction)
     gain = np.array([3.0, 0.0, -3.0])
     assert table.columns.tolist() == ["variable", "gate", "gain", "se", "n_heldout"]
-    assert_allclose(
-        table.loc[0, ["gain", "se", "n_heldout"]].astype(float), [0, gain.std(ddof=1) / 3**0.5, 3]
-    )
+    assert_allclose(table.loc[0, ["gain", "se", "n_heldout"]].astype(float), [0, gain.std(ddof=1) / 3**0.5, 3])
 
 
 def test_a_perfect_correction_is_kept_and_twice_its_size_is_halved():
@@ -58,9 +56,7 @@ def test_noise_rarely_opens_a_gate():
     opened = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
-        table = decide_gates(
-            list("abcde"), cells(*[80] * 5), rng.normal(size=400), 0.1 * rng.normal(size=400)
-        )
+        table = decide_gates(list("abcde"), cells(*[80] * 5), rng.normal(size=400), 0.1 * rng.normal(size=400))
         opened += bool((table["gate"] > 0).any())
     assert opened <= 10
 

@@ -168,11 +168,7 @@ def test_history_and_gates_are_complete(curved):
     *_, fitted = curved
     assert fitted.history.columns.tolist() == [*training.HISTORY, "fold"]
     assert np.isfinite(fitted.history.to_numpy(dtype=float)).all()
-    assert (
-        fitted.history.groupby("fold")["epoch"]
-        .apply(lambda e: e.tolist() == list(range(1, len(e) + 1)))
-        .all()
-    )
+    assert fitted.history.groupby("fold")["epoch"].apply(lambda e: e.tolist() == list(range(1, len(e) + 1))).all()
     assert fitted.history["heldout_mse"].min() < fitted.history["baseline_mse"].iloc[0]
     assert fitted.gates["variable"].tolist() == list("ABCDE")
     assert fitted.gates["gate"].between(0, 1).all()

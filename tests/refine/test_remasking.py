@@ -53,9 +53,7 @@ def test_moments_are_those_of_the_rule(p, groups):
         expected = rule.pattern(x[[i]], shown[i], int(group[i]))
         cells = np.ix_(expected.missing, expected.missing)
         outer = np.outer(scaling.sd, scaling.sd)
-        assert_allclose(
-            (covariance[i].numpy() * outer)[cells] / outer[cells], expected.cov / outer[cells], atol=2e-5
-        )
+        assert_allclose((covariance[i].numpy() * outer)[cells] / outer[cells], expected.cov / outer[cells], atol=2e-5)
         assert (covariance[i].numpy()[shown[i]] == 0).all()
 
 
@@ -64,9 +62,7 @@ def test_shown_values_are_kept_and_hidden_ones_not_read():
     x, shown, group = make_rows(rule, 30)
     rows, _, scaling = remask(rule, x, shown, group)
     blind = np.where(shown, scaling.standardise(x), np.nan)
-    again, _ = Remasker(rule, scaling, CPU)(
-        torch.as_tensor(blind), torch.as_tensor(shown), torch.as_tensor(group)
-    )
+    again, _ = Remasker(rule, scaling, CPU)(torch.as_tensor(blind), torch.as_tensor(shown), torch.as_tensor(group))
     assert torch.equal(rows.value, again.value)
     assert (rows.value.numpy()[shown] == scaling.standardise(x).astype(np.float32)[shown]).all()
 

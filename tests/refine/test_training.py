@@ -83,9 +83,7 @@ def test_hold_out_is_disjoint_observed_and_the_stated_share():
     observed = rng.random((200, 3)) < 0.8
     observed[:20] = [True, False, False]
     folds = training.hold_out(observed, RefinerConfig(holdout=0.25, folds=4), rng)
-    cells = [
-        (i, j) for halves in folds for half in halves for i, j in zip(half.row, half.column, strict=True)
-    ]
+    cells = [(i, j) for halves in folds for half in halves for i, j in zip(half.row, half.column, strict=True)]
     assert len(cells) == len(set(cells))
     assert all(observed[i, j] and observed[i].sum() > 1 for i, j in cells)
     usable = (observed & (observed.sum(axis=1, keepdims=True) > 1)).sum(axis=0)

@@ -197,9 +197,7 @@ def grouped_report() -> FitReport:
     one = fit_report()
     plain = one.parameters[one.parameters["op"] != ":="]
     both = [plain.assign(group=1), plain.assign(group=2, est=plain["est"] + 0.007)]
-    extra = pd.DataFrame(
-        [{"lhs": "b1", "op": "==", "rhs": "b2", "label": "", "group": 0, "est": 0.0, "free": False}]
-    )
+    extra = pd.DataFrame([{"lhs": "b1", "op": "==", "rhs": "b2", "label": "", "group": 0, "est": 0.0, "free": False}])
     defined = one.parameters[one.parameters["op"] == ":="].assign(group=0)
     r2 = [one.r2, one.r2.assign(group=2, r2=one.r2["r2"] / 2)]
     return replace(
@@ -232,9 +230,7 @@ def renamed(report: FitReport, names: dict[str, str]) -> FitReport:
         missing_rates=report.missing_rates.rename(index=names),
         parameters=parameters,
         r2=report.r2.assign(variable=report.r2["variable"].replace(names)),
-        saturated=tuple(
-            (m.rename(index=names), c.rename(index=names, columns=names)) for m, c in report.saturated
-        ),
+        saturated=tuple((m.rename(index=names), c.rename(index=names, columns=names)) for m, c in report.saturated),
     )
 
 

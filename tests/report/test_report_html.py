@@ -188,9 +188,7 @@ def test_variables_called_like_our_columns_do_no_harm():
     source = report_html(renamed(fit_report(), names), None)
     assert {"1. n", "2. group"} <= set(Page(source).cells)
     n_patterns = len([cell for cell in Page(source).cells if cell == "30.6%"])
-    assert n_patterns == len(
-        [cell for cell in Page(report_html(fit_report(), None)).cells if cell == "30.6%"]
-    )
+    assert n_patterns == len([cell for cell in Page(report_html(fit_report(), None)).cells if cell == "30.6%"])
 
 
 def test_many_variables_give_lists_instead_of_wide_tables():
@@ -238,8 +236,7 @@ def test_without_figures_matplotlib_is_not_needed(monkeypatch):
 
 def test_fit_sentence():
     assert fit_sentence(pd.Series(FIT_MEASURES), 301) == (
-        "χ²(24, N = 301) = 57.98, p < .001; CFI = .952; TLI = .929; RMSEA = .069, 90% CI [.046, .091]; "
-        "SRMR = .056."
+        "χ²(24, N = 301) = 57.98, p < .001; CFI = .952; TLI = .929; RMSEA = .069, 90% CI [.046, .091]; SRMR = .056."
     )
     scaled = fit_sentence(pd.Series({**FIT_MEASURES, **SCALED}), 301)
     assert scaled.startswith("scaled χ²(30, N = 301) = 44.03, p = .047; CFI = .973")

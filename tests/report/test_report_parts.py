@@ -121,9 +121,7 @@ def test_accuracy_by_hand():
 
 
 def test_a_tie_has_no_best_method():
-    metrics = pd.DataFrame(
-        {"seed": 0, "method": ["sem", "refined"], "variable": "overall", "mse": [0.5, 0.5]}
-    )
+    metrics = pd.DataFrame({"seed": 0, "method": ["sem", "refined"], "variable": "overall", "mse": [0.5, 0.5]})
     assert best_methods(overall_accuracy(metrics)) == {}
 
 

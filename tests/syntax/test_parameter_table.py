@@ -143,7 +143,6 @@ def test_user_column_tells_written_from_automatic() -> None:
         ("y ~ a*x\nq := b", 2, 6, "unknown label 'b'"),
         ("y ~ a*x\nq := r\nr := a", 2, 6, "unknown label 'r'"),
         ("y ~ a*x\na := a", 2, 1, "already a label"),
-        ("f =~ a*x1 + a*x2", 1, 15, "shared by a free parameter and one fixed at 1"),
         ("f =~ x1 + c(1, 2)*x2", 1, 19, "2 entries, but the number of groups is 1"),
         ("q := 1", None, None, "no formula"),
     ],
@@ -182,3 +181,13 @@ def test_a_start_on_a_marker_is_the_value_it_is_fixed_at() -> None:
     assert _rows("f =~ x1 + x2\nf ~~ start(2)*f", std_lv=True)[2] == "f~~f =2"
     table = parameter_table("f =~ start(c(2, NA))*x1 + x2", ngroups=2)
     assert [r.ustart for r in table.rows if r.rhs == "x1" and r.op == "=~"] == [2.0, 1.0]
+
+
+def test_a_label_shared_with_a_fixed_parameter_fixes_the_others_at_its_value() -> None:
+    # lavaan: lavaanify("f =~ a*x1 + b*x2 + a*x3") has free = 0 and ustart = 1 for x1 and x3
+    frame = parameter_table("f =~ a*x1 + b*x2 + a*x3").to_frame()
+    loadings = frame[frame["op"] == "=~"]
+    assert loadings["free"].tolist() == [0, 1, 0]
+    assert loadings["ustart"].tolist()[::2] == [1.0, 1.0]
+    assert frame["free"].max() == 8
+    assert not (frame["op"] == "==").any()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.errors import ConvergenceError
 from fosa_sem.fiml.engines.base import Estimates
-from fosa_sem.fiml.optimizer import Climb, ValueAndGradient, fisher_scoring, quasi_newton
+from fosa_sem.fiml.information import observed_information
+from fosa_sem.fiml.optimizer import TOLERANCE, Climb, ValueAndGradient, fisher_scoring, quasi_newton
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import starting_values
 
@@ -17,6 +19,8 @@ FloatArray = NDArray[np.float64]
 
 RESTARTS = 6
 """Further starts, tried only if the first climb does not arrive: it then follows a ridge to nowhere."""
+RENEWALS = 3
+"""Times that a climb goes on with the exact curvature where a fresh metric shows that it has not arrived."""
 SPREAD = 0.7
 """Standard deviation of the further starts, in units of what one row of complete data tells about a parameter."""
 
@@ -60,12 +64,22 @@ def _climb(problem: FitProblem, start: FloatArray) -> Climb | None:
 
     warm = fisher_scoring(_reduced(complete), metric, start)
     climb = quasi_newton(_reduced(problem), warm.point, metric(warm.point))
-    return Climb(
-        point=climb.point,
-        value=climb.value,
-        iterations=warm.iterations + climb.iterations,
-        converged=climb.converged,
-    )
+    iterations = warm.iterations + climb.iterations
+    for _ in range(RENEWALS):
+        if climb.converged and _promise(problem, climb.point, metric(climb.point)) < TOLERANCE:
+            break
+        information = basis.T @ observed_information(problem, basis @ climb.point) @ basis
+        if not np.isfinite(information).all() or np.linalg.eigvalsh(information)[0] <= 0:
+            break
+        climb = quasi_newton(_reduced(problem), climb.point, information)
+        iterations += climb.iterations
+    return replace(climb, iterations=iterations)
+
+
+def _promise(problem: FitProblem, point: FloatArray, information: FloatArray) -> float:
+    """What a step in this metric promises in log-likelihood."""
+    gradient = _reduced(problem)(point)[1]
+    return float(gradient @ np.linalg.lstsq(information, gradient, rcond=None)[0])
 
 
 def _other_starts(problem: FitProblem, start: FloatArray) -> list[FloatArray]:
