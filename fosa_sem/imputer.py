@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from fosa_sem.evaluate.experiment import compare
 from fosa_sem.fiml.engines.base import Engine
 from fosa_sem.imputation.completion import Completion
 from fosa_sem.inference import FimlFit, FitOptions, fit
+from fosa_sem.inference.options import FitKeywords, fit_options
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.report.collect import collect_imputation
 from fosa_sem.report.records import ImputationReport
@@ -30,7 +31,6 @@ from fosa_sem.syntax.table import FunctionName
 
 RIDGE = 1e-6
 """Added to the variance of every column, as a share of it, if columns are exactly dependent."""
-_OF_THE_FIT = ("missing", "estimator", "group")
 
 
 class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -321,10 +321,8 @@ def _fit_options(func: FunctionName, engine: str | Engine, sem_options: Mapping[
             "sem_options has fixed_x=True, which gives exogenous variables no distribution to fill "
             "them from; leave it out"
         )
-    if given.pop("meanstructure", None) not in (None, True):
-        raise OptionError("sem_options: meanstructure must be True or None: FIML fits the means too")
-    of_the_fit = {name: given.pop(name) for name in _OF_THE_FIT if name in given}
-    return FitOptions(func=func, engine=engine, table={**given, "fixed_x": False}, **of_the_fit)
+    keywords = cast(FitKeywords, {**given, "engine": engine, "fixed_x": False})
+    return fit_options(func, keywords)
 
 
 def _fit_or_ridge(model: str, data: pd.DataFrame, options: FitOptions) -> FimlFit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -98,7 +98,12 @@ class SemResults:
         except MissingDependencyError:  # a notebook then shows the text
             return None
 
-    def report(self, path: str | PathLike[str], imputation: ImputationReport | None = None) -> Path:
+    def report(
+        self,
+        path: str | PathLike[str],
+        imputation: ImputationReport | None = None,
+        statements: Mapping[str, str] | None = None,
+    ) -> Path:
         """Write a report in the format of the suffix: .html, .md or .txt.
 
         Parameters
@@ -106,6 +111,9 @@ class SemResults:
         path : path-like
         imputation : ImputationReport, optional
             Sections on imputed values.
+        statements : mapping of prompt to text, optional
+            What only the analyst can say, under the prompts of `fosa_sem.report.records.PROMPTS` or others; a
+            prompt without a text is printed as not stated.
 
         Returns
         -------
@@ -120,7 +128,8 @@ class SemResults:
         from fosa_sem.report.write import render
 
         target = Path(path)
-        text = render(target.suffix.lower(), collect_fit(self.fit), imputation)
+        fit_report = collect_fit(self.fit, statements=tuple((statements or {}).items()))
+        text = render(target.suffix.lower(), fit_report, imputation)
         atomic_write_text(target, text)
         return target
 

@@ -12,10 +12,10 @@ import pandas as pd
 
 import fosa_sem
 from fosa_sem import SemResults
-from fosa_sem.api import fit_options
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import starting_values
 from fosa_sem.inference.fit import assemble
+from fosa_sem.inference.options import fit_options
 from fosa_sem.syntax.parser import parse_model
 
 
@@ -75,9 +75,9 @@ class ZooModel:
             frame["school"] = np.array(self.groups)[np.arange(self.n) % len(self.groups)]
         return frame
 
-    def fit(self, data: pd.DataFrame) -> SemResults:
+    def fit(self, data: pd.DataFrame, **further: Any) -> SemResults:
         """Fit the model to a table."""
-        results: SemResults = getattr(fosa_sem, self.func)(self.model, data, **self.options)
+        results: SemResults = getattr(fosa_sem, self.func)(self.model, data, **self.options, **further)
         return results
 
     def problem(self, seed: int = 1) -> FitProblem:

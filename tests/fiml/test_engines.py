@@ -1,0 +1,97 @@
+"""Every engine finds the maximum that the native one finds; only theta is taken from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from zoo import ZOO
+
+import fosa_sem as fs
+from fosa_sem.errors import EngineError, OptionError
+from fosa_sem.fiml.engines.base import Estimates, find_engine
+from fosa_sem.fiml.problem import FitProblem
+
+SINGLE_GROUP = [entry for entry in ZOO if "group" not in entry.options]
+
+
+@pytest.mark.parametrize("entry", SINGLE_GROUP, ids=lambda e: e.name)
+def test_semopy_reaches_our_likelihood(entry) -> None:
+    ours = entry.fit(entry.data())
+    theirs = entry.fit(entry.data(), engine="semopy")
+    assert theirs.loglik == pytest.approx(ours.loglik, abs=1e-3)
+    assert theirs.converged
+    assert "semopy" in theirs.fit.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "func"),
+    [
+        ("holzinger", "visual =~ x1 + x2 + x3\ntextual =~ x4 + x5 + x6\nspeed =~ x7 + x8 + x9", fs.cfa),
+        (
+            "democracy",
+            """
+            ind60 =~ x1 + x2 + x3
+            dem60 =~ y1 + a*y2 + b*y3 + c*y4
+            dem65 =~ y5 + a*y6 + b*y7 + c*y8
+            dem60 ~ ind60
+            dem65 ~ ind60 + dem60
+            y1 ~~ y5
+            y2 ~~ y4 + y6
+            y3 ~~ y7
+            y4 ~~ y8
+            y6 ~~ y8
+            """,
+            fs.sem,
+        ),
+    ],
+    ids=["Holzinger-Swineford", "Political Democracy"],
+)
+def test_semopy_on_the_field_s_two_models(name: str, model: str, func) -> None:
+    load = {"holzinger": fs.datasets.load_holzinger_swineford, "democracy": fs.datasets.load_political_democracy}
+    data = load[name]()
+    data = data.select_dtypes("number")
+    data = data.mask(np.random.default_rng(4).random(data.shape) < 0.1)
+    ours, theirs = func(model, data), func(model, data, engine="semopy")
+    assert theirs.loglik == pytest.approx(ours.loglik, abs=1e-3)
+    pd.testing.assert_series_equal(theirs.params, ours.params, atol=1e-3, rtol=1e-3)
+    pd.testing.assert_series_equal(theirs.bse, ours.bse, atol=1e-3, rtol=1e-3)
+
+
+def test_semopy_does_not_depend_on_units_or_names() -> None:
+    data = fs.datasets.load_holzinger_swineford()
+    odd = pd.DataFrame(
+        {"START": data["x1"] * 1e4, "DEFINE": data["x2"], "größe": data["x3"] / 100, "t1": data["x4"] + 1e3}
+    )
+    model = "f =~ START + DEFINE + größe + t1"
+    assert fs.cfa(model, odd, engine="semopy").loglik == pytest.approx(fs.cfa(model, odd).loglik, abs=1e-3)
+
+
+def test_semopy_says_what_it_cannot_do() -> None:
+    data = fs.datasets.load_holzinger_swineford()
+    with pytest.raises(EngineError, match="one group"):
+        fs.cfa("f =~ x1 + x2 + x3", data, engine="semopy", group="school")
+    with pytest.raises(EngineError, match="different kinds"):
+        fs.cfa("f =~ x1 + a*x2 + x3 + x4\nx1 ~~ a*x1", data, engine="semopy")
+
+
+def test_an_engine_is_judged_by_its_theta_alone() -> None:
+    class Stubborn:
+        """Claims nothing, and stops far from the maximum."""
+
+        name = "stubborn"
+
+        def estimate(self, problem: FitProblem) -> Estimates:
+            return Estimates(theta=find_engine("native").estimate(problem).theta * 1.01)
+
+    data = fs.datasets.load_holzinger_swineford()
+    with pytest.warns(fs.errors.ConvergenceWarning, match="not a maximum"):
+        fit = fs.cfa("f =~ x1 + x2 + x3 + x4", data, engine=Stubborn())
+    assert not fit.converged
+    assert fit.loglik < fs.cfa("f =~ x1 + x2 + x3 + x4", data).loglik
+
+
+@pytest.mark.parametrize("engine", ["semopi", 3, None], ids=str)
+def test_unknown_engines(engine) -> None:
+    with pytest.raises(OptionError, match=r"engine"):
+        find_engine(engine)
