@@ -12,7 +12,8 @@ from fosa_sem.api import cfa, growth, lavaan, sem
 from fosa_sem.data.reading import read_table
 from fosa_sem.imputation.completion import Completion, GaussianRule
 from fosa_sem.results import Moments, SemResults
-from fosa_sem.syntax.table import ParameterTable, parameter_table, parse
+from fosa_sem.syntax.read import parameter_table, parse
+from fosa_sem.syntax.table import ParameterTable
 
 if TYPE_CHECKING:
     from fosa_sem.evaluate.experiment import compare

@@ -9,7 +9,7 @@ import pandas as pd
 from fosa_sem.inference import fit
 from fosa_sem.inference.options import FitKeywords, fit_options
 from fosa_sem.results import SemResults
-from fosa_sem.syntax.table import FunctionName
+from fosa_sem.syntax.options import FunctionName
 
 
 def _fit(func: FunctionName, model: str, data: pd.DataFrame, options: FitKeywords) -> SemResults:

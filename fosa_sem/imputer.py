@@ -27,7 +27,7 @@ from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.report.collect import collect_imputation
 from fosa_sem.report.records import ImputationReport
 from fosa_sem.results import SemResults
-from fosa_sem.syntax.table import FunctionName
+from fosa_sem.syntax.options import FunctionName
 
 RIDGE = 1e-6
 """Added to the variance of every column, as a share of it, if columns are exactly dependent."""

@@ -17,7 +17,7 @@ import pandas as pd
 
 from fosa_sem.errors import DataError, EngineError, MissingDependencyError, OptionError
 from fosa_sem.results import Moments
-from fosa_sem.syntax.table import parse
+from fosa_sem.syntax.read import parse
 from r_bridge.runtime import describe, find_rscript, r_info
 
 FUNCTIONS = ("sem", "cfa", "growth", "lavaan")

@@ -46,6 +46,8 @@ def _start(
         return row.ustart
     if row.op == "=~":
         return loadings[row.lhs, row.rhs]
+    if row.op == "<~":  # a composite whose weights are all 0 would have no variance
+        return 1.0 / math.sqrt(cov[at[row.rhs], at[row.rhs]]) if row.rhs in at else 1.0
     if row.op == "~1":
         return float(mean[at[row.lhs]]) if row.lhs in at else 0.0
     if row.op == "~~" and row.lhs == row.rhs:

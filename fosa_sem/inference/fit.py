@@ -33,9 +33,12 @@ from fosa_sem.inference.options import FitOptions
 from fosa_sem.model.compile import compile_ram
 from fosa_sem.model.constraints import EqualityConstraints
 from fosa_sem.model.signs import orient_factors
+from fosa_sem.syntax.build import build_table, refuse_other_models
+from fosa_sem.syntax.groups import relations_of_first_group
 from fosa_sem.syntax.names import VariableNames, classify
-from fosa_sem.syntax.parser import Statement, parse_model
-from fosa_sem.syntax.table import ParameterTable, build_table
+from fosa_sem.syntax.parser import parse_model
+from fosa_sem.syntax.statements import Statement
+from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
 
@@ -165,7 +168,8 @@ def fit(model: str, data: pd.DataFrame, options: FitOptions | None = None) -> Fi
 def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: FitOptions) -> FitProblem:
     """Model and data -> the problem that engines solve."""
     switches = options.table_options()
-    names = classify([s for s in statements if s.op != ":="])
+    refuse_other_models(statements)
+    names = classify(relations_of_first_group(statements))
     if not names.observed:
         raise ModelSpecificationError("the model has no formula for an observed variable")
     _check_latent(names, data, statements)
@@ -222,10 +226,11 @@ def _spans(statements: tuple[Statement, ...]) -> dict[str, SourceSpan]:
     """Where each variable first stands on a right-hand side, else the place of its first formula."""
     spans: dict[str, SourceSpan] = {}
     for s in statements:
-        if s.op in ("=~", "~", "~~"):
+        if s.op in ("=~", "<~", "~", "~~"):
             spans.setdefault(s.rhs, s.span)
     for s in statements:
-        spans.setdefault(s.lhs, s.left)
+        if s.block:
+            spans.setdefault(s.lhs, s.left)
     return spans
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from fosa_sem.errors import OptionError
 from fosa_sem.fiml.engines.base import Engine
-from fosa_sem.syntax.table import FunctionName, TableOptions
+from fosa_sem.syntax.options import FunctionName, TableOptions
 
 MISSING = {"fiml": "fiml", "ml": "fiml", "direct": "fiml"}
 
@@ -85,6 +85,11 @@ class FitKeywords(TypedDict, total=False):
         lavaan's switches; None keeps the default of the function called.
     group : str, optional
         Column that holds the groups; all parameters differ between groups unless they share a label.
+    group_equal : str or tuple of str
+        Kinds of parameters that are equal across groups: loadings, intercepts, means, residuals,
+        residual.covariances, lv.variances, lv.covariances, regressions, composite.loadings.
+    group_partial : str or tuple of str
+        Parameters exempt from that, such as ``"f=~x2"``.
     """
 
     missing: str
@@ -102,6 +107,8 @@ class FitKeywords(TypedDict, total=False):
     auto_cov_lv_x: bool | None
     auto_cov_y: bool | None
     group: str | None
+    group_equal: str | tuple[str, ...]
+    group_partial: str | tuple[str, ...]
 
 
 _OF_THE_FIT = ("missing", "estimator", "engine", "group")

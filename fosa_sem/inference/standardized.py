@@ -53,7 +53,7 @@ def _standardize(row: Row, values: Array, at: dict[tuple[str, str, str], int], s
     value: complex = values[at[_place(row)]]
     if row.op == "=~":
         return value * scale[row.lhs] / scale[row.rhs]
-    if row.op == "~":
+    if row.op in ("~", "<~"):
         return value * scale[row.rhs] / scale[row.lhs]
     if row.op == "~1":
         return value / scale[row.lhs]
@@ -80,13 +80,11 @@ def definitions(fit: FimlFit, values: Array, jacobian: FloatArray) -> list[Dual]
     """Value and gradient with respect to theta of every ``:=`` parameter, from those of the rows."""
     known: dict[str, Dual] = {}
     for i, row in enumerate(fit.table.rows):
-        if row.label and row.label not in known:
-            known[row.label] = Dual(float(values[i]), jacobian[i])
+        for name in {row.label, row.plabel} - {"", *known}:
+            known[name] = Dual(float(values[i]), jacobian[i])
     found = []
     for definition in fit.table.definitions:
-        if definition.formula is None:
-            continue
-        known[definition.lhs] = evaluate(definition.formula, known, len(fit.theta))
+        known[definition.lhs] = evaluate(definition.formulas[0], known, len(fit.theta))
         found.append(known[definition.lhs])
     return found
 

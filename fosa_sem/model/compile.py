@@ -29,6 +29,7 @@ def _cell(row: Row, at: dict[str, int]) -> Cell:
     places: dict[str, tuple[MatrixName, str, str]] = {
         "=~": ("A", row.rhs, row.lhs),
         "~": ("A", row.lhs, row.rhs),
+        "<~": ("A", row.lhs, row.rhs),
         "~~": ("S", row.lhs, row.rhs),
         "~1": ("m", row.lhs, row.lhs),
     }

@@ -1,6 +1,7 @@
-"""Safe arithmetic for ``:=``: text -> tree -> value and derivative; nothing is ever evaluated as Python.
+"""Safe arithmetic for ``:=`` and constraints: text -> tree -> value and derivative; never evaluated as Python.
 
-The language has numbers, labels, ``+ - * / ^``, parentheses and the functions exp, log, sqrt, abs, sin, cos.
+The language has numbers, labels, ``+ - * / ^``, parentheses and the functions exp, log, sqrt, abs,
+sin, cos, min and max.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Node:
     parts: tuple[Node, ...] = ()
 
 
-_FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "exp": (math.exp, math.exp),
     "log": (math.log, lambda x: 1.0 / x),
     "sqrt": (math.sqrt, lambda x: math.inf if x == 0 else 0.5 / math.sqrt(x)),
@@ -66,6 +67,10 @@ _FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]]
     "cos": (math.cos, lambda x: -math.sin(x)),
     "neg": (lambda x: -x, lambda x: -1.0),
 }
+
+
+CHOICES: dict[str, Callable[..., Dual]] = {"min": min, "max": max}
+"""Functions of several arguments that pick one of them."""
 
 
 def labels(node: Node) -> list[Node]:
@@ -118,8 +123,10 @@ def _apply_or_nan(name: str, parts: list[Dual], size: int) -> Dual:
 
 
 def _apply(name: str, parts: list[Dual]) -> Dual:
+    if name in CHOICES:
+        return CHOICES[name](parts, key=lambda part: part.value)
     if len(parts) == 1:
-        function, slope = _FUNCTIONS[name]
+        function, slope = FUNCTIONS[name]
         (x,) = parts
         return Dual(function(x.value), slope(x.value) * x.gradient)
     a, b = parts
@@ -239,14 +246,16 @@ class _Formula:
         raise ModelSyntaxError(f"expected a number, a label or '(', found {token.text!r}", token.span)
 
     def call(self, token: Token, depth: int) -> Node:
-        known = sorted(set(_FUNCTIONS) - {"neg"})
+        known = sorted({*FUNCTIONS, *CHOICES} - {"neg"})
         if token.text not in known:
             raise ModelSyntaxError(
                 f"unknown function {token.text}(): the formula language has {', '.join(known)}", token.span
             )
-        node = self.sum(depth + 1)
+        parts = [self.sum(depth + 1)]
+        while token.text in CHOICES and self.take(","):
+            parts.append(self.sum(depth + 1))
         self.close(token)
-        return Node("call", token.span, token.text, parts=(node,))
+        return Node("call", token.span, token.text, parts=tuple(parts))
 
     def close(self, opening: Token) -> None:
         if not self.take(")"):

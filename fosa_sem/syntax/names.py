@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from fosa_sem.syntax.parser import Statement
+from fosa_sem.syntax.statements import Statement
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
@@ -28,6 +29,10 @@ class VariableNames:
         Latent variables that nothing explains.
     pure_outcomes : tuple of str
         Outcomes that are neither predictors nor indicators: latent ones first.
+    composites : tuple of str
+        Latent variables that are weighted sums (``<~``).
+    single_indicators : tuple of str
+        Indicators that are their factor's only one.
     """
 
     observed: tuple[str, ...]
@@ -35,6 +40,8 @@ class VariableNames:
     observed_x: tuple[str, ...]
     latent_x: tuple[str, ...]
     pure_outcomes: tuple[str, ...]
+    composites: tuple[str, ...]
+    single_indicators: tuple[str, ...]
 
 
 def classify(statements: Sequence[Statement]) -> VariableNames:
@@ -48,11 +55,12 @@ def classify(statements: Sequence[Statement]) -> VariableNames:
     -------
     VariableNames
     """
-    by_op = {op: [s for s in statements if s.op == op] for op in ("=~", "~", "~~", "~1")}
-    latent = _unique([s.lhs for s in by_op["=~"]])
+    by_op = {op: [s for s in statements if s.op == op] for op in ("=~", "<~", "~", "~~", "~1")}
+    latent = _unique([s.lhs for s in statements if s.op in ("=~", "<~")])
+    loadings = Counter(s.lhs for s in by_op["=~"])
     indicators = _unique([s.rhs for s in by_op["=~"]])
     outcomes = _unique([s.lhs for s in by_op["~"]])
-    predictors = _unique([s.rhs for s in by_op["~"]])
+    predictors = _unique([s.rhs for s in statements if s.op in ("~", "<~")])
     moments = _unique([*chain.from_iterable((s.lhs, s.rhs) for s in by_op["~~"]), *(s.lhs for s in by_op["~1"])])
     covaried = [s.lhs for s in by_op["~~"]] + [s.rhs for s in by_op["~~"]]
     others = [*covaried, *(s.lhs for s in by_op["~1"])]
@@ -67,6 +75,8 @@ def classify(statements: Sequence[Statement]) -> VariableNames:
         observed_x=observed_x,
         latent_x=tuple(n for n in latent if n not in explained),
         pure_outcomes=tuple(pure),
+        composites=_unique([s.lhs for s in by_op["<~"]]),
+        single_indicators=_unique([s.rhs for s in by_op["=~"] if loadings[s.lhs] == 1]),
     )
 
 

@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from fosa_sem.errors import ModelSpecificationError, ModelSyntaxError, SourceSpan
-from fosa_sem.syntax.expressions import Node, evaluate, labels, parse_expression
+from fosa_sem.errors import ModelSpecificationError, ModelSyntaxError
+from fosa_sem.syntax.expressions import Node, parse_expression
+from fosa_sem.syntax.modifiers import combine, parse_modifier
+from fosa_sem.syntax.slips import missing_operator, stray_symbol, wrong_arrow
+from fosa_sem.syntax.statements import BLOCKS, CONSTRAINTS, OPERATORS, Modifiers, Statement
 from fosa_sem.syntax.tokens import Token, tokenize
 
-FORMULA_OPERATORS = ("=~", "~", "~~")
-LATER_OPERATORS = {
-    "<~": "composites",
-    "==": "equality constraints by formula",
-    "<": "inequality constraints",
-    ">": "inequality constraints",
-    "|": "thresholds of ordinal indicators",
-    "~*~": "scaling factors",
-}
-OPERATORS = (*FORMULA_OPERATORS, ":=", *LATER_OPERATORS)
-MODIFIERS = ("c", "start", "label", "equal")
+Tokens = tuple[Token, ...]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Modifiers:
-    """What stands before ``*``; a tuple holds one entry per group, one entry serves all groups.
-
-    Attributes
-    ----------
-    fixed : tuple of float
-        Fixed values; NaN frees the parameter (``NA*x``). Empty: not given.
-    start : tuple of float
-        Starting values.
-    label : tuple of str
-        Labels; parameters that share one are equal.
-    """
-
-    fixed: tuple[float, ...] = ()
-    start: tuple[float, ...] = ()
-    label: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """One relation between two variables, or one defined parameter.
-
-    Attributes
-    ----------
-    lhs, op, rhs : str
-        As in lavaan: ``=~``, ``~``, ``~~``, ``~1`` (rhs empty) or ``:=`` (rhs the formula's text).
-    modifiers : Modifiers
-    span, left : SourceSpan
-        Places of the right-hand and the left-hand variable (both the name, for ``:=``).
-    formula : Node or None
-        Of a defined parameter.
-    """
-
-    lhs: str
-    op: str
-    rhs: str
-    span: SourceSpan
-    left: SourceSpan
-    modifiers: Modifiers = Modifiers()
-    formula: Node | None = None
+RESERVED = frozenset({
+    "if", "else", "repeat", "while", "function", "for", "next", "break", "in", "TRUE", "FALSE", "NULL", "Inf", "NaN",
+    "NA", "NA_integer_", "NA_real_", "NA_complex_", "NA_character_",
+})  # fmt: skip
+"""Words that R keeps for itself; lavaan refuses them as names of variables."""
 
 
 def parse_model(model: str) -> tuple[Statement, ...]:
@@ -72,32 +27,43 @@ def parse_model(model: str) -> tuple[Statement, ...]:
     Parameters
     ----------
     model : str
-        lavaan's model syntax: ``=~``, ``~``, ``~~``, ``~ 1``, ``:=``, ``#`` and ``!`` comments, statements
-        separated by newlines or ``;``.
+        lavaan's model syntax; statements are separated by newlines or ``;``, comments start with ``#`` or ``!``.
 
     Returns
     -------
     tuple of Statement
-        One per relation, in the order of the text; repeated terms are merged.
+        In the order of the text; repeated terms are merged.
 
     Raises
     ------
     ModelSyntaxError
         With line and column, at anything that is not understood.
     ModelSpecificationError
-        For contradicting modifiers and duplicated definitions.
+        For contradicting modifiers and duplicated statements.
     """
     if not isinstance(model, str):
         raise ModelSyntaxError(f"the model must be a string, got {type(model).__name__}")
     found: list[Statement] = []
+    block = 1
+    heads = 0
+    grouped = False
     for tokens in _split_statements(tokenize(model)):
-        found.extend(_parse_statement(tokens))
+        head = _block_head(tokens)
+        if head is not None:
+            if head.lhs == "group" and any(s.op == ":" and s.lhs == "level" for s in found) and not grouped:
+                raise ModelSpecificationError("groups cannot stand within levels", head.left)
+            grouped |= head.lhs == "group"
+            heads += 1
+            block = heads
+            found.append(replace(head, block=block))
+        else:
+            found.extend(_merge_repeated(_parse_statement(tokens, block), within_formula=True))
     if not found:
         raise ModelSyntaxError("the model is empty: write at least one formula, such as 'f =~ x1 + x2 + x3'")
-    return tuple(_merge_repeated(found))
+    return tuple(_merge_repeated(found, within_formula=False))
 
 
-def _split_statements(tokens: tuple[Token, ...]) -> Iterable[tuple[Token, ...]]:
+def _split_statements(tokens: Tokens) -> Iterable[Tokens]:
     current: list[Token] = []
     depth = 0
     for i, token in enumerate(tokens):
@@ -114,55 +80,62 @@ def _split_statements(tokens: tuple[Token, ...]) -> Iterable[tuple[Token, ...]]:
         yield tuple(current)
 
 
-def _continues(current: list[Token], rest: tuple[Token, ...]) -> bool:
+def _continues(current: list[Token], rest: Tokens) -> bool:
     """Whether a statement goes on after a line break."""
+    if not current:
+        return False
     following = next((t for t in rest if t.kind != "newline"), None)
-    if not current or following is None:
+    if following is None:
         return False
     if current[-1].is_symbol("+", "-", "*", "/", "^", ",", "(", *OPERATORS):
         return True
-    has_operator = any(t.is_symbol(*OPERATORS) for t in current)
-    return following.is_symbol("+", "*", "/", "^", ")", ",") or (not has_operator and following.is_symbol(*OPERATORS))
+    if following.is_symbol("+", "*", "/", "^", ")", ","):
+        return True
+    return following.is_symbol(*OPERATORS) and not any(t.is_symbol(*OPERATORS) for t in current)
 
 
-def _parse_statement(tokens: tuple[Token, ...]) -> list[Statement]:
+def _block_head(tokens: Tokens) -> Statement | None:
+    """``group: 1`` and its kin."""
+    if len(tokens) < 2 or tokens[0].text not in BLOCKS or not tokens[1].is_symbol(":"):
+        return None
+    if any(t.is_symbol(*OPERATORS) for t in tokens):
+        return None
+    if len(tokens) == 2:
+        raise ModelSyntaxError(f"expected a name after '{tokens[0].text}:'", tokens[1].span)
+    name = "".join(t.text for t in tokens[2:]).strip("\"'")
+    return Statement(lhs=tokens[0].text, op=":", rhs=name, block=1, span=tokens[2].span, left=tokens[0].span)
+
+
+def _parse_statement(tokens: Tokens, block: int) -> list[Statement]:
     at = next((i for i, t in enumerate(tokens) if t.is_symbol(*OPERATORS)), None)
     if at is None:
-        raise ModelSyntaxError(_no_operator(tokens), _suspect(tokens).span)
+        raise missing_operator(tokens)
     operator, left, right = tokens[at], tokens[:at], tokens[at + 1 :]
-    if operator.text in LATER_OPERATORS:
-        what = LATER_OPERATORS[operator.text]
-        raise ModelSyntaxError(f"{what} ('{operator.text}') are not supported yet", operator.span)
+    slip = wrong_arrow(left, operator, right)
+    if slip is not None:
+        raise slip
     if not left:
         raise ModelSyntaxError(f"expected a variable before '{operator.text}'", operator.span)
     if not right:
         raise ModelSyntaxError(f"expected a variable after '{operator.text}'", operator.span)
     if operator.text == ":=":
         return [_definition(left, operator, right)]
-    names = [_variable(part, operator) for part in _split_terms(left, operator)]
+    if operator.text in CONSTRAINTS:
+        return [_constraint(left, operator, right)]
     statements = []
-    for lhs in names:
-        for part in _split_terms(right, operator):
-            statements.append(_term(lhs, operator, part))
+    for part in _split_terms(left, operator):
+        lhs, of_lhs = _left_side(part, operator)
+        for term in _split_terms(right, operator):
+            statement = _term(lhs, operator, term, block)
+            statements.append(replace(statement, modifiers=combine(statement.modifiers, of_lhs, lhs.span)))
     return statements
 
 
-def _no_operator(tokens: tuple[Token, ...]) -> str:
-    if any(t.is_symbol("=") for t in tokens):
-        return "'=' is not an operator: use '=~' (measured by), '~' (regressed on), '~~' (covaries with) or '=='"
-    if any(t.is_symbol(":") for t in tokens):
-        return "blocks ('group:', 'level:') are not supported yet"
-    return f"expected an operator ({', '.join(FORMULA_OPERATORS)} or :=) in this line"
-
-
-def _suspect(tokens: tuple[Token, ...]) -> Token:
-    return next((t for t in tokens if t.is_symbol("=", ":")), tokens[-1])
-
-
-def _split_terms(tokens: tuple[Token, ...], operator: Token) -> list[tuple[Token, ...]]:
-    """Split at ``+`` outside parentheses; a sign after ``*`` or at the start belongs to a number."""
+def _split_terms(tokens: Tokens, operator: Token) -> list[Tokens]:
+    """Split at ``+`` outside parentheses; a sign after ``*`` belongs to a number."""
     parts: list[list[Token]] = [[]]
     depth = 0
+    last_plus = operator
     for token in tokens:
         depth += token.is_symbol("(") - token.is_symbol(")")
         if depth < 0:
@@ -176,55 +149,78 @@ def _split_terms(tokens: tuple[Token, ...], operator: Token) -> list[tuple[Token
         else:
             parts[-1].append(token)
     if depth > 0:
-        opening = [t for t in tokens if t.is_symbol("(")][-1]
-        raise ModelSyntaxError("missing ')' for this opening", opening.span)
+        raise ModelSyntaxError("missing ')' for this opening", _unclosed(tokens).span)
     if not parts[-1]:
-        raise ModelSyntaxError("expected a variable after '+'", last_plus.span if len(parts) > 1 else operator.span)
+        raise ModelSyntaxError("expected a variable after '+'", last_plus.span)
     return [tuple(part) for part in parts]
 
 
-def _variable(part: tuple[Token, ...], operator: Token) -> Token:
-    """One variable name; ``x:z`` is a name too (a product that the data must have as a column)."""
-    if len(part) == 1 and part[0].kind == "name":
-        return part[0]
-    if len(part) == 3 and part[0].kind == part[2].kind == "name" and part[1].is_symbol(":"):
+def _unclosed(tokens: Tokens) -> Token:
+    open_at: list[Token] = []
+    for token in tokens:
+        if token.is_symbol("("):
+            open_at.append(token)
+        elif token.is_symbol(")"):
+            open_at.pop()
+    return open_at[-1]
+
+
+def _variable(part: Tokens) -> Token:
+    """One variable name; ``x:z`` is a name too, and a blank before digits does not end a name, as in lavaan."""
+    names = [t for t in part if not t.is_symbol(":")]
+    if len(names) == 2 and len(part) == 3 and part[1].is_symbol(":") and names[0].kind == names[1].kind == "name":
         return replace(part[0], text=f"{part[0].text}:{part[2].text}")
-    odd = next((t for t in part if t.kind != "name"), part[-1])
-    if odd.is_symbol(*OPERATORS):
-        raise ModelSyntaxError(f"a second operator '{odd.text}' in one formula: is a line break missing?", odd.span)
-    if odd.kind == "name":
-        raise ModelSyntaxError(f"expected '+', '*' or a new line before {odd.text!r}", odd.span)
-    raise ModelSyntaxError(f"expected the name of a variable, found {odd.text!r}", odd.span)
+    if len(part) == 2 and part[0].kind == "name" and (part[1].text.isdigit() or part[0].text == "."):
+        return replace(part[0], text=part[0].text + part[1].text)
+    if len(part) != 1 or part[0].kind != "name":
+        raise stray_symbol(part)
+    if part[0].text in RESERVED:
+        raise ModelSyntaxError(f"{part[0].text!r} is a word that R reserves; rename the variable", part[0].span)
+    return part[0]
 
 
-def _term(lhs: Token, operator: Token, part: tuple[Token, ...]) -> Statement:
-    factors = _split_factors(part)
-    *before, last = factors
+def _left_side(part: Tokens, operator: Token) -> tuple[Token, Modifiers]:
+    """A variable, with ``efa("name")*`` before it if it is an exploratory factor."""
+    *before, last = _split_factors(part)
     modifiers = Modifiers()
     for factor in before:
-        modifiers = _combine(modifiers, _modifier(factor), factor[0].span)
+        found = parse_modifier(factor)
+        if not found.efa or operator.text != "=~":
+            raise ModelSyntaxError(f"modifiers stand on the right of '{operator.text}'", factor[0].span)
+        modifiers = combine(modifiers, found, factor[0].span)
+    return _variable(last), modifiers
+
+
+def _term(lhs: Token, operator: Token, part: Tokens, block: int) -> Statement:
+    *before, last = _split_factors(part)
+    modifiers = Modifiers()
+    for factor in before:
+        modifiers = combine(modifiers, parse_modifier(factor), factor[0].span)
     if len(last) == 1 and last[0].kind == "number":
-        return _intercept(lhs, operator, last[0], modifiers)
-    variable = _variable(last, operator)
-    if operator.text == "=~" and variable.text == lhs.text:
+        return _constant(lhs, operator, last[0], modifiers, block)
+    variable = _variable(last)
+    if operator.text in ("=~", "<~") and variable.text == lhs.text:
         raise ModelSpecificationError(f"{lhs.text!r} cannot be its own indicator", variable.span)
     if operator.text == "~" and variable.text == lhs.text:
         raise ModelSpecificationError(f"{lhs.text!r} cannot be regressed on itself", variable.span)
     return Statement(
-        lhs=lhs.text, op=operator.text, rhs=variable.text, span=variable.span, left=lhs.span, modifiers=modifiers
-    )
+        lhs=lhs.text, op=operator.text, rhs=variable.text, block=block, span=variable.span, left=lhs.span,
+        modifiers=modifiers,
+    )  # fmt: skip
 
 
-def _intercept(lhs: Token, operator: Token, number: Token, modifiers: Modifiers) -> Statement:
+def _constant(lhs: Token, operator: Token, number: Token, modifiers: Modifiers, block: int) -> Statement:
+    """``y ~ 1``, ``y ~ 0`` (an intercept of 0), and ``f =~ 0`` (a latent variable without indicators)."""
     value = float(number.text)
-    if operator.text != "~" or value not in (0.0, 1.0):
+    op, rhs = ("~1", "") if operator.text == "~" else ("=~", lhs.text)
+    if operator.text not in ("~", "=~") or value not in (0.0, 1.0) or (op == "=~" and value == 1.0):
         raise ModelSyntaxError(f"expected the name of a variable, found {number.text!r}", number.span)
     if value == 0.0:
-        modifiers = _combine(modifiers, Modifiers(fixed=(0.0,)), number.span)
-    return Statement(lhs=lhs.text, op="~1", rhs="", span=number.span, left=lhs.span, modifiers=modifiers)
+        modifiers = combine(modifiers, Modifiers(fixed=(0.0,)), number.span)
+    return Statement(lhs=lhs.text, op=op, rhs=rhs, block=block, span=number.span, left=lhs.span, modifiers=modifiers)
 
 
-def _split_factors(part: tuple[Token, ...]) -> list[tuple[Token, ...]]:
+def _split_factors(part: Tokens) -> list[Tokens]:
     factors: list[list[Token]] = [[]]
     depth = 0
     for token in part:
@@ -240,110 +236,63 @@ def _split_factors(part: tuple[Token, ...]) -> list[tuple[Token, ...]]:
     return [tuple(factor) for factor in factors]
 
 
-def _modifier(tokens: tuple[Token, ...]) -> Modifiers:
-    first = tokens[0]
-    if len(tokens) == 1 and first.kind == "name":
-        return Modifiers(fixed=(math.nan,)) if first.text == "NA" else Modifiers(label=(first.text,))
-    if len(tokens) == 1 and first.kind == "string":
-        return Modifiers(label=(first.text[1:-1],))
-    if first.kind == "name" and len(tokens) > 1 and tokens[1].is_symbol("("):
-        return _call(tokens)
-    return Modifiers(fixed=(_number(tokens),))
+def _definition(left: Tokens, operator: Token, right: Tokens) -> Statement:
+    name = _variable(left)
+    return Statement(
+        lhs=name.text, op=":=", rhs=_text(right), block=0, span=name.span, left=name.span,
+        formulas=(_formula(right, operator),),
+    )  # fmt: skip
 
 
-def _call(tokens: tuple[Token, ...]) -> Modifiers:
-    name = tokens[0].text
-    if name not in MODIFIERS:
-        raise ModelSyntaxError(
-            f"unknown modifier {name}(): the modifiers are {', '.join(m + '()' for m in MODIFIERS)}", tokens[0].span
-        )
-    if not tokens[-1].is_symbol(")"):
-        raise ModelSyntaxError("expected '*' after the modifier", tokens[-1].span)
-    entries = _entries(tokens[2:-1], tokens[0])
-    if name == "c" and all(e[0].kind in ("name", "string") for e in entries if not _is_na(e)):
-        if not all(_is_na(e) for e in entries):
-            return Modifiers(label=tuple("" if _is_na(e) else _text(e) for e in entries))
-        return Modifiers(fixed=(math.nan,) * len(entries))
-    if name in ("c", "start"):
-        values = tuple(math.nan if _is_na(e) else _number(e) for e in entries)
-        return Modifiers(fixed=values) if name == "c" else Modifiers(start=values)
-    return Modifiers(label=tuple(_text(e) for e in entries))
+def _constraint(left: Tokens, operator: Token, right: Tokens) -> Statement:
+    return Statement(
+        lhs=_text(left), op=operator.text, rhs=_text(right), block=0, span=right[0].span, left=left[0].span,
+        formulas=(_formula(left, operator), _formula(right, operator)),
+    )  # fmt: skip
 
 
-def _entries(tokens: tuple[Token, ...], call: Token) -> list[tuple[Token, ...]]:
-    """Arguments of a call; ``c(...)`` inside start() or label() is flattened."""
-    if len(tokens) > 2 and tokens[0].text == "c" and tokens[1].is_symbol("(") and tokens[-1].is_symbol(")"):
-        tokens = tokens[2:-1]
-    entries: list[list[Token]] = [[]]
-    for token in tokens:
-        if token.is_symbol(","):
-            entries.append([])
-        else:
-            entries[-1].append(token)
-    if any(not entry for entry in entries):
-        raise ModelSyntaxError(f"empty argument in {call.text}()", call.span)
-    return [tuple(entry) for entry in entries]
+def _formula(tokens: Tokens, operator: Token) -> Node:
+    second = next((t for t in tokens if t.is_symbol(*OPERATORS)), None)
+    if second is not None:
+        raise ModelSyntaxError(f"a second operator '{second.text}' in one line", second.span)
+    return parse_expression(tokens, operator.span)
 
 
-def _is_na(entry: tuple[Token, ...]) -> bool:
-    return len(entry) == 1 and entry[0].text == "NA"
+def _text(tokens: Tokens) -> str:
+    return "".join(t.text for t in tokens)
 
 
-def _text(entry: tuple[Token, ...]) -> str:
-    if len(entry) != 1 or entry[0].kind not in ("name", "string"):
-        raise ModelSyntaxError("expected a label", entry[0].span)
-    return entry[0].text.strip("\"'")
-
-
-def _number(tokens: tuple[Token, ...]) -> float:
-    """A number or arithmetic on numbers."""
-    bad = next((t for t in tokens if t.kind == "string"), None)
-    if bad is not None:
-        raise ModelSyntaxError(f"expected a number, found {bad.text}", bad.span)
-    node = parse_expression(tokens, tokens[0].span)
-    names = labels(node)
-    if names:
-        raise ModelSyntaxError(f"expected a number, found the name {names[0].name!r}", names[0].span)
-    value = evaluate(node, {}, 0).value
-    if not math.isfinite(value):
-        raise ModelSyntaxError("the modifier has no finite value", tokens[0].span)
-    return value
-
-
-def _combine(old: Modifiers, new: Modifiers, span: SourceSpan) -> Modifiers:
-    """Add modifiers of one term; giving the same kind twice is a contradiction."""
-    for kind in ("fixed", "start", "label"):
-        if getattr(old, kind) and getattr(new, kind):
-            raise ModelSpecificationError(f"two {kind} modifiers for one parameter", span)
-    return Modifiers(fixed=old.fixed or new.fixed, start=old.start or new.start, label=old.label or new.label)
-
-
-def _definition(left: tuple[Token, ...], operator: Token, right: tuple[Token, ...]) -> Statement:
-    name = _variable(left, operator)
-    formula = parse_expression(right, operator.span)
-    text = "".join(t.text for t in right)
-    return Statement(lhs=name.text, op=":=", rhs=text, span=name.span, left=name.span, formula=formula)
-
-
-def _key(statement: Statement) -> tuple[str, ...]:
+def _key(statement: Statement) -> tuple[object, ...]:
     if statement.op == "~~":
-        return (statement.op, *sorted((statement.lhs, statement.rhs)))
-    return (statement.op, statement.lhs, "" if statement.op == ":=" else statement.rhs)
+        return (statement.block, statement.op, *sorted((statement.lhs, statement.rhs)))
+    if statement.op in CONSTRAINTS:
+        return (statement.op, statement.lhs, statement.rhs)
+    return (statement.block, statement.op, statement.lhs, "" if statement.op == ":=" else statement.rhs)
 
 
-def _merge_repeated(statements: list[Statement]) -> list[Statement]:
-    merged: dict[tuple[str, ...], Statement] = {}
+def _merge_repeated(statements: Iterable[Statement], *, within_formula: bool) -> list[Statement]:
+    """Terms that stand twice are one parameter with the modifiers of both.
+
+    Within a formula that is lavaan's own way of giving several modifiers; across formulas a repetition must add a
+    modifier, else it is taken for a mistake.
+    """
+    merged: dict[tuple[object, ...], Statement] = {}
     for statement in statements:
-        key = _key(statement)
-        first = merged.get(key)
+        first = merged.get(_key(statement))
         if first is None:
-            merged[key] = statement
+            merged[_key(statement)] = statement
             continue
         if statement.op == ":=":
             raise ModelSpecificationError(f"{statement.lhs!r} is defined twice", statement.span)
-        if statement.modifiers == Modifiers() and first.modifiers == Modifiers():
-            raise ModelSpecificationError(
-                f"'{statement.lhs} {statement.op} {statement.rhs}' stands twice in the model", statement.span
-            )
-        merged[key] = replace(first, modifiers=_combine(first.modifiers, statement.modifiers, statement.span))
+        bare = statement.modifiers == Modifiers() and first.modifiers == Modifiers()
+        if bare and not within_formula:
+            raise _twice(statement)
+        merged[_key(statement)] = replace(
+            first, modifiers=combine(first.modifiers, statement.modifiers, statement.span)
+        )
     return list(merged.values())
+
+
+def _twice(statement: Statement) -> ModelSpecificationError:
+    shown = f"{statement.lhs} {statement.op} {statement.rhs}".strip()
+    return ModelSpecificationError(f"'{shown}' stands twice in the model", statement.span)

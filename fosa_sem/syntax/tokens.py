@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fosa_sem.errors import ModelSyntaxError, SourceSpan
@@ -75,7 +75,24 @@ def tokenize(model: str) -> tuple[Token, ...]:
                 tokens.append(Token(kind, match.group(), number, position + 1, source))  # type: ignore[arg-type]
             position = match.end()
         tokens.append(Token("newline", "\n", number, len(source) + 1, source))
-    return tuple(tokens)
+    return _join_operators(tokens)
+
+
+_SPLIT_OPERATORS = {("=", "~"): "=~", ("~", "~"): "~~", (":", "="): ":=", ("=", "="): "==", ("<", "~"): "<~"}
+
+
+def _join_operators(tokens: list[Token]) -> tuple[Token, ...]:
+    """An operator may have a blank in it (``f = ~ x``): lavaan reads models without their blanks."""
+    joined: list[Token] = []
+    for token in tokens:
+        last = joined[-1] if joined else None
+        if last is not None and last.kind == token.kind == "symbol" and last.line == token.line:
+            operator = _SPLIT_OPERATORS.get((last.text, token.text))
+            if operator is not None:
+                joined[-1] = replace(last, text=operator)
+                continue
+        joined.append(token)
+    return tuple(joined)
 
 
 def _unexpected(character: str) -> str:

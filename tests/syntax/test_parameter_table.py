@@ -7,7 +7,7 @@ import pytest
 
 from fosa_sem import parameter_table
 from fosa_sem.errors import ModelSpecificationError, OptionError
-from fosa_sem.syntax.table import TableOptions
+from fosa_sem.syntax.options import TableOptions
 
 
 def _rows(model: str, func: str = "sem", **options: object) -> list[str]:

@@ -186,7 +186,7 @@ def test_hostile_input_ends_in_one_clean_error(text: str) -> None:
 
 def test_a_long_sum_is_no_nesting() -> None:
     table = parameter_table("y ~ a*x\nq := " + "+".join(["a"] * 3_000))
-    assert evaluate(table.definitions[0].formula, {"a": Dual(2.0, np.ones(1))}, 1).value == 6_000.0
+    assert evaluate(table.definitions[0].formulas[0], {"a": Dual(2.0, np.ones(1))}, 1).value == 6_000.0
 
 
 def test_a_long_model_is_read() -> None:

@@ -38,7 +38,6 @@ class NativeEngine:
         ConvergenceError
             If the starting values have no finite likelihood.
         """
-        basis = problem.equality.basis
         start = problem.equality.reduce(starting_values(problem))
         best = _climb(problem, start)
         if best is None:
@@ -49,18 +48,18 @@ class NativeEngine:
         if not best.converged:
             further = (_climb(problem, other) for other in _other_starts(problem, start))
             best = max([best, *(climb for climb in further if climb is not None)], key=lambda c: c.value)
-        return Estimates(theta=basis @ best.point, iterations=best.iterations)
+        return Estimates(theta=problem.equality.expand(best.point), iterations=best.iterations)
 
 
 def _climb(problem: FitProblem, start: FloatArray) -> Climb | None:
     """From one point in the reduced parameters; None if the likelihood is not finite there."""
     basis = problem.equality.basis
     complete = problem.on_saturated_moments()
-    if not math.isfinite(complete.value_and_gradient(basis @ start)[0]):
+    if not math.isfinite(complete.value_and_gradient(problem.equality.expand(start))[0]):
         return None
 
     def metric(alpha: FloatArray) -> FloatArray:
-        return np.asarray(basis.T @ problem.complete_information(basis @ alpha) @ basis)
+        return np.asarray(basis.T @ problem.complete_information(problem.equality.expand(alpha)) @ basis)
 
     warm = fisher_scoring(_reduced(complete), metric, start)
     climb = quasi_newton(_reduced(problem), warm.point, metric(warm.point))
@@ -68,7 +67,7 @@ def _climb(problem: FitProblem, start: FloatArray) -> Climb | None:
     for _ in range(RENEWALS):
         if climb.converged and _promise(problem, climb.point, metric(climb.point)) < TOLERANCE:
             break
-        information = basis.T @ observed_information(problem, basis @ climb.point) @ basis
+        information = basis.T @ observed_information(problem, problem.equality.expand(climb.point)) @ basis
         if not np.isfinite(information).all() or np.linalg.eigvalsh(information)[0] <= 0:
             break
         climb = quasi_newton(_reduced(problem), climb.point, information)
@@ -84,7 +83,9 @@ def _promise(problem: FitProblem, point: FloatArray, information: FloatArray) ->
 
 def _other_starts(problem: FitProblem, start: FloatArray) -> list[FloatArray]:
     basis = problem.equality.basis
-    information = np.diag(basis.T @ problem.complete_information(basis @ start) @ basis) / problem.sample.n_used
+    complete = problem.complete_information(problem.equality.expand(start))
+    information = np.diag(basis.T @ complete @ basis) / problem.sample.n_used
+
     unit = SPREAD / np.sqrt(np.where(information > 0, information, 1.0))
     return list(start + unit * np.random.default_rng(0).standard_normal((RESTARTS, len(start))))
 
@@ -93,7 +94,7 @@ def _reduced(problem: FitProblem) -> ValueAndGradient:
     basis = problem.equality.basis
 
     def objective(alpha: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = problem.value_and_gradient(basis @ alpha)
+        value, gradient = problem.value_and_gradient(problem.equality.expand(alpha))
         return value, basis.T @ gradient
 
     return objective

@@ -64,6 +64,8 @@ class SemopyEngine:
             For several groups, or if semopy fails.
         """
         table = problem.table
+        if table.constraints:
+            raise EngineError("the semopy engine knows equality by labels alone; use engine='native' for '=='")
         if table.ngroups > 1:
             raise EngineError("the semopy engine fits one group; use engine='native' for several")
         import semopy
