@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, 
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fosa_sem.data.checks import check_table
+from fosa_sem.data.checks import check_column_values, check_table, column_parts
 from fosa_sem.errors import DataError, DependenceError, OptionError
 from fosa_sem.evaluate.baselines import column_mean
 from fosa_sem.evaluate.experiment import compare
@@ -220,12 +220,14 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
             If the model cannot be fitted without the hidden cells.
         """
         check_is_fitted(self, "sem_results_")
+        table = _modelled_columns(self.completion_)
+        group = self.sem_results_.fit.options.group
         self._metrics = compare(
-            _modelled_columns(self.completion_, self.sem_results_.fit.options.group),
+            table if group is None else table.assign(**{group: self.completion_.table[group]}),
             {"mean": column_mean, "fosa": self._refit},
             proportion=proportion,
             seeds=seeds,
-            columns=self.completion_.variables,
+            columns=tuple(table.columns),
         )
         return self._metrics
 
@@ -333,8 +335,8 @@ def _fit_or_ridge(model: str, data: pd.DataFrame, options: FitOptions) -> FimlFi
         return fit(model, data, replace(options, ridge=RIDGE))
 
 
-def _modelled_columns(completion: Completion, group: str | None) -> pd.DataFrame:
-    """Return what the model was fitted to, as numbers with holes, and the groups."""
-    values = np.where(completion.observed, completion.values, np.nan)
-    frame = pd.DataFrame(values, index=completion.table.index, columns=list(completion.variables))
-    return frame if group is None else frame.assign(**{group: completion.table[group]})
+def _modelled_columns(completion: Completion) -> pd.DataFrame:
+    """Return the columns that the model uses, as numbers with holes; of a product ``x:z``, its two columns."""
+    table = completion.table
+    names = dict.fromkeys(part for name in completion.variables for part in column_parts(table, name))
+    return pd.DataFrame({name: check_column_values(table[name]) for name in names}, index=table.index)

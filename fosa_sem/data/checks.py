@@ -53,7 +53,7 @@ def check_names(data: pd.DataFrame, names: Sequence[str], spans: dict[str, Sourc
         For a column name that occurs more than once.
     """
     columns = list(data.columns)
-    for name in names:
+    for name in (part for name in names for part in column_parts(data, name)):
         if columns.count(name) > 1:
             raise DataError(f"column {name!r} occurs {columns.count(name)} times in the data; keep one")
         if name not in columns:
@@ -67,6 +67,20 @@ def _unknown(name: str, columns: Sequence[str]) -> str:
         return f"{name!r} is not a column of the data; did you mean {' or '.join(repr(folded[c]) for c in close)}?"
     shown = ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")
     return f"{name!r} is not a column of the data, which has {shown}"
+
+
+def column_parts(data: pd.DataFrame, name: str) -> tuple[str, ...]:
+    """The columns behind a variable: ``x:z`` is the product of two, unless the data have a column of that name."""
+    return (name,) if name in data.columns or ":" not in name else tuple(name.split(":"))
+
+
+def take_column(data: pd.DataFrame, name: str) -> pd.Series:
+    """A variable of the model: a column, or the product of two (lavaan computes ``x:z`` too)."""
+    parts = column_parts(data, name)
+    if len(parts) == 1:
+        return data[name]
+    values = [check_column_values(data[part]) for part in parts]
+    return pd.Series(values[0] * values[1], index=data.index, name=name)
 
 
 def check_column_values(column: pd.Series) -> FloatArray:

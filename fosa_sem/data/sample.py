@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fosa_sem.data.checks import check_column, check_names, check_table
+from fosa_sem.data.checks import check_column, check_names, check_table, take_column
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning, SourceSpan
 
@@ -112,7 +112,7 @@ def take_sample(
     """
     data = check_table(data)
     check_names(data, [*variables, *([group] if group else [])], spans or {})
-    matrix = np.column_stack([check_column(data[name]) for name in variables])
+    matrix = np.column_stack([check_column(take_column(data, name)) for name in variables])
     usable, dropped = _usable_rows(matrix, list(variables), complete, data[group] if group else None)
     _warn_dropped(dropped, len(data))
     if not usable.any():

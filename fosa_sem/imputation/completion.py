@@ -207,10 +207,11 @@ class Completion:
         -------
         DataFrame
             Observed cells and columns that the model does not name are those of the input.
-            A column in which a cell was filled has dtype float64.
+            A column in which a cell was filled has dtype float64. Products (``x:z``) that the model computed are
+            no columns of the table, and their filled values need not be the products of filled values.
         """
         frame = self.table.copy()
         for j, name in enumerate(self.variables):
-            if not self.observed[:, j].all():
+            if name in frame and not self.observed[:, j].all():
                 frame[name] = self.values[:, j]
         return frame

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fosa_sem.data.checks import check_column_values, check_names, check_table
+from fosa_sem.data.checks import check_column_values, check_names, check_table, take_column
 from fosa_sem.data.sample import group_labels
 from fosa_sem.errors import DataError, OptionError
 from fosa_sem.imputation.completion import Completion, GaussianRule, Origin
@@ -46,7 +46,7 @@ def read_rows(fit: FimlFit, data: pd.DataFrame) -> tuple[FloatArray, IntArray]:
     names = fit.table.names.observed
     group = fit.options.group
     check_names(data, [*names, *([group] if group else [])], {})
-    values = np.column_stack([check_column_values(data[name]) for name in names])
+    values = np.column_stack([check_column_values(take_column(data, name)) for name in names])
     if group is None:
         return values, np.zeros(len(data), dtype=np.intp)
     labels = [g.label for g in fit.sample.groups]

@@ -12,7 +12,9 @@ import pytest
 
 import fosa_sem
 
-CASES = "o(01|02|03|19|23|24|25|26|27|28)_|i_o(01|07)"
+# FIML fits by ML of all kinds of models, conditional expectations, and the model language but for two strings that
+# are read differently on purpose (DESCRIPTION_NOTES, section 3).
+CASES = r"^o(0[1-5]|0[7-9]|1[0-35-9]|2[0-8]|34|37)_|^i_o|^p_(?!c_parse_multimod3$|x40_crlf$)"
 
 
 @pytest.mark.slow

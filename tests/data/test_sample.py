@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 
 from fosa_sem.data.diagnostics import coverage_table, missing_rates, pattern_table
 from fosa_sem.data.sample import take_sample
-from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning
+from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning, ModelSpecificationError
 
 
 def _frame(n: int = 40, seed: int = 1) -> pd.DataFrame:
@@ -137,3 +137,16 @@ def test_diagnostics_count_what_is_there() -> None:
     assert patterns.iloc[0].tolist() == [1, 1, 1, 25]
     assert patterns["n"].sum() == 40
     assert missing_rates(sample).to_dict() == {"x": 0.25, "y": 0.25, "z": 0.0}
+
+
+def test_a_product_of_two_columns_is_computed_and_missing_with_either() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, np.nan, 4.0, 3.0], "z": [3.0, np.nan, 1.0, 2.0, 5.0], "y": [1.0, 3, 2, 5, 4]})
+    sample = take_sample(frame, ["y", "x:z"])
+    np.testing.assert_array_equal(sample.groups[0].values[:, 1], [3.0, np.nan, np.nan, 8.0, 15.0])
+    with pytest.raises(ModelSpecificationError, match="'w' is not a column"):
+        take_sample(frame, ["y", "x:w"])
+
+
+def test_a_column_of_that_name_is_no_product() -> None:
+    frame = pd.DataFrame({"x:z": [1.0, 2.0, 7.0, 3.0], "y": [1.0, 3, 2, 5]})
+    np.testing.assert_array_equal(take_sample(frame, ["y", "x:z"]).groups[0].values[:, 1], frame["x:z"])
