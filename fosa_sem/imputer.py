@@ -9,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
@@ -138,7 +137,7 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         FosaWarning
             Whatever the fit and the training have to say.
         """
-        X = check_table(X)
+        X = _named_columns(check_table(X))
         config = _refiner_config(self.refiner, self.seed)
         options = _fit_options(self.func, self.engine, self.sem_options)
         results = SemResults(fit=_fit_or_ridge(self.model, X, options), data=X)
@@ -306,6 +305,17 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         return sys.stderr.isatty() if self.verbose is None else bool(self.verbose)
 
 
+def _named_columns(X: pd.DataFrame) -> pd.DataFrame:
+    """Return the table if every column has a name of its own: unlike a fit, a transformer accounts for all of them."""
+    odd = [c for c in X.columns if not isinstance(c, str)]
+    if odd:
+        raise DataError(f"column names must be strings; {odd[0]!r} is {type(odd[0]).__name__}: rename it")
+    twice = X.columns[X.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"column {twice[0]!r} occurs more than once in the data; keep one")
+    return X
+
+
 def _refiner_config(refiner: object, seed: int) -> RefinerConfig | None:
     if refiner is None or isinstance(refiner, RefinerConfig):
         return refiner
@@ -320,7 +330,7 @@ def _fit_options(func: FunctionName, engine: str | Engine, sem_options: Mapping[
         raise OptionError("sem_options has 'engine'; give it to FosaImputer itself")
     if given.pop("fixed_x", None) not in (None, False):
         raise OptionError(
-            "sem_options has fixed_x=True, which gives exogenous variables no distribution to fill "
+            "sem_options may not change fixed_x=False: another value gives exogenous variables no distribution to fill "
             "them from; leave it out"
         )
     keywords = cast(FitKeywords, {**given, "engine": engine, "fixed_x": False})

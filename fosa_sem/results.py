@@ -322,8 +322,8 @@ class SemResults:
         Returns
         -------
         DataFrame
-            One row per row of the data (of those used in the fit, or all of ``newdata``), same index; NaN where
-            nothing is observed. A column ``group`` if there are several.
+            One row per row of the data, same index, but for rows that the fit dropped because of a missing exogenous
+            variable or group; NaN where nothing is observed. A column ``group`` if there are several.
 
         Raises
         ------
@@ -336,7 +336,8 @@ class SemResults:
             raise OptionError("the model has no latent variables, so there are no factor scores")
         if newdata is not None:
             return factor_scores(self.fit, newdata)
-        used = np.sort(np.concatenate([g.rows for g in self.fit.sample.groups]))
+        sample = self.fit.sample
+        used = np.sort(np.concatenate([sample.empty, *(g.rows for g in sample.groups)]))
         return factor_scores(self.fit, self.data.iloc[used])
 
     def impute(self, data: pd.DataFrame | None = None) -> Completion:

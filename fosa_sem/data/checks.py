@@ -13,6 +13,11 @@ from fosa_sem.errors import DataError, ModelSpecificationError, SourceSpan
 
 FloatArray = NDArray[np.float64]
 
+LIMITS = (1e-50, 1e50)
+"""Sizes between which squares and products of values are safe in double precision."""
+ROUNDING = 1e-12
+"""Range of a column, relative to its largest value, below which differences are those of rounding."""
+
 
 def check_table(data: object) -> pd.DataFrame:
     """Return ``data`` if it is a usable table.
@@ -20,7 +25,7 @@ def check_table(data: object) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If it is not a DataFrame, has no rows, or has column names that are not unique strings.
+        If it is not a DataFrame, has no rows, or no column is named by a string.
     """
     if not isinstance(data, pd.DataFrame):
         raise DataError(
@@ -28,9 +33,8 @@ def check_table(data: object) -> pd.DataFrame:
         )
     if data.columns.nlevels > 1:
         raise DataError("data has several levels of column names; flatten them to strings first")
-    odd = [c for c in data.columns if not isinstance(c, str)]
-    if odd:
-        raise DataError(f"column names must be strings; {odd[0]!r} is {type(odd[0]).__name__}: rename it")
+    if not any(isinstance(c, str) for c in data.columns):
+        raise DataError(f"column names must be strings; none is, the first is {data.columns[0]}: rename them")
     if len(data) == 0:
         raise DataError("data has no rows")
     return data
@@ -52,12 +56,15 @@ def check_names(data: pd.DataFrame, names: Sequence[str], spans: dict[str, Sourc
     DataError
         For a column name that occurs more than once.
     """
-    columns = list(data.columns)
-    for name in (part for name in names for part in column_parts(data, name)):
+    columns: list[object] = list(data.columns)
+    for name in [part for variable in names for part in column_parts(data, variable)]:
         if columns.count(name) > 1:
             raise DataError(f"column {name!r} occurs {columns.count(name)} times in the data; keep one")
+        numbers = [c for c in columns if not isinstance(c, str) and str(c) == name]
+        if numbers:
+            raise DataError(f"column names must be strings; {name} is a {type(numbers[0]).__name__}: rename the column")
         if name not in columns:
-            raise ModelSpecificationError(_unknown(name, columns), spans.get(name))
+            raise ModelSpecificationError(_unknown(name, [c for c in columns if isinstance(c, str)]), spans.get(name))
 
 
 def _unknown(name: str, columns: Sequence[str]) -> str:
@@ -111,8 +118,13 @@ def check_column(column: pd.Series) -> FloatArray:
     present = values[~np.isnan(values)]
     if present.size == 0:
         raise DataError(f"column {name!r} has no value in any row used; leave it out of the model")
+    size = float(np.abs(present).max())
+    if present.size > 1 and not LIMITS[0] < size < LIMITS[1]:
+        raise DataError(f"column {name!r} has values of the size {size:.0e}; change its unit")
     if present.min() == present.max():
         raise DataError(f"column {name!r} is constant ({present[0]:g} in all {present.size} rows used that have it)")
+    if np.ptp(present) < ROUNDING * size:
+        raise DataError(f"column {name!r} is constant but for rounding errors; leave it out of the model")
     return values
 
 

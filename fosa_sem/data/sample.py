@@ -51,15 +51,15 @@ class Sample:
     n_given : int
         Rows of the user's table.
     dropped : tuple of (reason, count)
-    index : Index
-        The user's row labels, all of them.
+    empty : ndarray of int
+        Positions of the rows that were dropped only because nothing in them is observed.
     """
 
     variables: tuple[str, ...]
     groups: tuple[GroupSample, ...]
     n_given: int
     dropped: tuple[tuple[str, int], ...]
-    index: pd.Index
+    empty: IntArray
 
     @property
     def n_used(self) -> int:
@@ -123,7 +123,10 @@ def take_sample(
     groups = tuple(
         _group_sample(label, rows, matrix, variables) for label, rows in _groups(data[group] if group else None, usable)
     )
-    sample = Sample(variables=tuple(variables), groups=groups, n_given=len(data), dropped=dropped, index=data.index)
+    empty = np.isnan(matrix).all(axis=1) & (data[group].notna().to_numpy() if group else True) & (not complete)
+    sample = Sample(
+        variables=tuple(variables), groups=groups, n_given=len(data), dropped=dropped, empty=np.flatnonzero(empty)
+    )
     _warn_uncovered(sample)
     return sample
 

@@ -56,7 +56,7 @@ def mask_cells(
     DataError
         A column named is not numeric, or two columns share a name.
     """
-    if not 0 < proportion < 1:
+    if not isinstance(proportion, (int, float)) or not 0 < proportion < 1:
         raise OptionError(f"proportion must be a number above 0 and below 1, got {proportion!r}")
     rng = _generator(seed)
     names = _columns_to_mask(data, columns)

@@ -13,9 +13,12 @@ from fosa_sem.syntax.table import ParameterTable, Row
 
 FloatArray = NDArray[np.float64]
 
+SMALL_VARIANCES = (0.1, -0.1)
+"""Latent variances of the cautious starts, as a share of the usual ones."""
 
-def starting_values(problem: FitProblem) -> FloatArray:
-    """Theta from which the likelihood can be climbed: the user's starts, else simple ones.
+
+def starting_values(problem: FitProblem, *, given: bool = True) -> FloatArray:
+    """Theta from which the likelihood can be climbed: the user's starts (unless not ``given``), else simple ones.
 
     Loadings follow the leading eigenvector of the indicators' correlations (so that reversed items start with
     their sign), residual variances are half of the observed, regressions and covariances 0, intercepts the
@@ -34,16 +37,55 @@ def starting_values(problem: FitProblem) -> FloatArray:
         loadings, variances = _factor_starts(table, group, at, moments.cov)
         for row in table.free_rows():
             if row.group == group:
-                theta[row.free - 1] = _start(row, at, moments.mean, moments.cov, loadings, variances)
+                known = given and not math.isnan(row.ustart)
+                theta[row.free - 1] = (
+                    row.ustart if known else _start(row, at, moments.mean, moments.cov, loadings, variances)
+                )
     return problem.equality.expand(problem.equality.reduce(theta))
+
+
+def cautious_starts(problem: FitProblem) -> list[FloatArray]:
+    """Further starts for data in which a factor hardly exists: small latent variances, equal loadings.
+
+    With weak data the usual start leads along a ridge on which a factor variance vanishes or explodes. A maximum, if
+    there is one, may have a negative variance, which is a finding (and warned of) rather than a failure.
+
+    Returns
+    -------
+    list of ndarray, each (k,)
+    """
+    usual = starting_values(problem, given=False)
+    starts = []
+    for share in SMALL_VARIANCES:
+        small = usual.copy()
+        equal = usual.copy()
+        for row in problem.table.free_rows():
+            if row.op == "~~" and row.lhs == row.rhs and row.lhs in problem.table.names.latent:
+                small[row.free - 1] *= share
+                equal[row.free - 1] *= share
+            elif row.op == "=~":
+                equal[row.free - 1] = _equal_loading(problem, row, usual)
+        starts += [small, equal]
+    return starts
+
+
+def _equal_loading(problem: FitProblem, row: Row, usual: FloatArray) -> float:
+    """The loading at which an indicator reflects as much of the factor as the marker does, on a common scale."""
+    at = {name: i for i, name in enumerate(problem.table.names.observed)}
+    sd = np.sqrt(np.diag(problem.saturated[row.group - 1].cov))
+    markers = [
+        r for r in problem.table.rows
+        if r.op == "=~" and r.lhs == row.lhs and r.group == row.group and not r.free and r.ustart and r.rhs in at
+    ]  # fmt: skip
+    if not markers or row.rhs not in at:
+        return abs(float(usual[row.free - 1]))
+    return float(markers[0].ustart * sd[at[row.rhs]] / sd[at[markers[0].rhs]])
 
 
 def _start(
     row: Row, at: dict[str, int], mean: FloatArray, cov: FloatArray,
     loadings: dict[tuple[str, str], float], variances: dict[str, float],
 ) -> float:  # fmt: skip
-    if not math.isnan(row.ustart):
-        return row.ustart
     if row.op == "=~":
         return loadings[row.lhs, row.rhs]
     if row.op == "<~":  # a composite whose weights are all 0 would have no variance

@@ -155,7 +155,8 @@ def fit(model: str, data: pd.DataFrame, options: FitOptions | None = None) -> Fi
     information = observed_information(problem, theta)
     vcov = auditing.covariance_of_estimates(problem, information)
     found_audit = auditing.audit(problem, theta, information, vcov)
-    auditing.warn(found_audit)
+    if not options.ridge:  # the dependence explains what the audit finds, and its own warning says so
+        auditing.warn(found_audit)
     references = reference_models(problem)
     return FimlFit(
         model=model, options=options, problem=problem, theta=theta,

@@ -152,7 +152,7 @@ def rmsea_pvalue(chisq: float, df: int, n: int, n_groups: int, null: float) -> f
 
 
 def critical_n(chisq: float, df: int, n: int, alpha: float) -> float:
-    """Hoelter's (1983) critical N; NaN without degrees of freedom, 1 as lavaan prints for df = 0."""
+    """Hoelter's (1983) critical N; 1 without degrees of freedom."""
     if df == 0:
         return 1.0
     return float(special.chdtri(df, alpha) / (chisq / n) + 1.0) if chisq > 0 else math.inf

@@ -33,7 +33,7 @@ def check_identified(problem: FitProblem) -> None:
     IdentificationError
         Naming the parameters that the moments leave open.
     """
-    start = starting_values(problem)
+    start = starting_values(problem, given=False)
     rng = np.random.default_rng(0)
     flat: list[str] = []
     for _ in range(2):

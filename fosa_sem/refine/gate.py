@@ -15,7 +15,7 @@ from fosa_sem.imputation.completion import FloatArray
 MIN_CELLS = 10
 POOLED_Z = 2.0
 LEVEL = 0.05
-# The least-squares coefficient of a variable is drawn to the pooled one as if by so many cells.
+# The least-squares coefficient of a variable is drawn to the pooled one as if by so many cells of its own kind.
 PRIOR_CELLS = 100.0
 
 
@@ -50,7 +50,7 @@ def decide_gates(
     corrected for the number of variables. Fewer than 10 cells are never evidence.
 
     Then, how much? The least-squares coefficient of the residual on the correction, drawn to the pooled
-    coefficient by the weight of 100 cells and cut to [0, 1].
+    coefficient by the weight of 100 cells of that variable and cut to [0, 1].
 
     A gate is a statement about *observed* cells hidden at random (each hidden from the network's input as
     well). It carries over to missing cells as far as those resemble them; under MNAR it need not. It is about
@@ -93,6 +93,8 @@ def _coefficients(p: int, column: NDArray[np.intp], residual: FloatArray, correc
     if square.sum() == 0:
         return np.zeros(p)
     pooled = cross.sum() / square.sum()
-    prior = PRIOR_CELLS * square.sum() / len(column)
-    coefficients: FloatArray = np.clip((cross + prior * pooled) / (square + prior), 0.0, 1.0)
+    cells = np.maximum(np.bincount(column, minlength=p), 1)
+    prior = PRIOR_CELLS * square / cells
+    weight = np.where(square > 0, square + prior, 1.0)
+    coefficients: FloatArray = np.clip((cross + prior * pooled) / weight, 0.0, 1.0)
     return coefficients

@@ -15,7 +15,7 @@ METRIC_NAMES = {
     "r2": "R2",
     "kl": "KL",
     "wasserstein": "Wasser.",
-    "cov_error": "Cov.err",
+    "cov_error": "Cor.err",
 }
 _METHOD_NAMES = {"mean": "Column mean", "sem": "SEM", "refined": "SEM + refiner"}
 

@@ -16,7 +16,7 @@ from fosa_sem.report.accuracy import (
     variable_accuracy,
 )
 from fosa_sem.report.document import Block, Figure, Paragraph, Section, Table
-from fosa_sem.report.formatting import clean, count, decimal, readable
+from fosa_sem.report.formatting import clean, count, decimal, percent, readable
 from fosa_sem.report.records import Distribution, ImputationReport
 
 _HEADINGS = {
@@ -26,12 +26,13 @@ _HEADINGS = {
     "r2": "R²",
     "kl": "KL",
     "wasserstein": "Wasserstein",
-    "cov_error": "Cov. error",
+    "cov_error": "Cor. error",
 }
 _METRIC_NOTE = (
     "MSE, RMSE: mean squared error and its root; MAE: mean absolute error; R²: explained variance; KL: "
-    "Kullback-Leibler divergence; Wasserstein: distance between true and imputed distributions; "
-    "Cov. error: distance between true and imputed covariances. Larger is better for R² only."
+    "Kullback-Leibler divergence; Wasserstein: distance between true and imputed distributions; Cor. error: "
+    "relative Frobenius distance between the correlation matrices. Errors are in standard deviations of the "
+    "variable's remaining observed cells; larger is better for R² only."
 )
 _PURPOSE = (
     "Standard errors, tests and fit measures of this report come from the likelihood of the observed data, "
@@ -97,20 +98,22 @@ def _floats(frame: pd.DataFrame, method: str) -> list[float]:
 def _by_variable(metrics: pd.DataFrame, metric: str) -> Table:
     means = variable_accuracy(metrics, metric)
     sizes = metrics.groupby("variable")["n_masked"].mean()
+    rates = metrics.groupby("variable")["missing_rate"].mean()
     rows = tuple(
         (
             clean(name),
             count(round(float(sizes[name]))),
+            percent(float(rates[name])),
             *(readable(float(value)) for value in means.loc[name]),
         )
         for name in means.index
     )
     return Table(
         caption=f"{_HEADINGS[metric]} by variable on masked cells",
-        columns=("Variable", "Cells", *(clean(method_name(str(method))) for method in means.columns)),
+        columns=("Variable", "Cells", "Missing", *(clean(method_name(str(method))) for method in means.columns)),
         rows=rows,
-        align="lr" + "r" * len(means.columns),
-        notes=("Cells: masked cells per seed, on average.",),
+        align="lrr" + "r" * len(means.columns),
+        notes=("Cells: masked cells per seed, on average. Missing: share of missing cells that the methods saw.",),
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from fosa_sem.errors import ModelSpecificationError, OptionError
 from fosa_sem.syntax.names import VariableNames, classify
@@ -14,24 +12,23 @@ from fosa_sem.syntax.table import Row
 
 
 def statements_of_groups(statements: Sequence[Statement], ngroups: int) -> list[list[Statement]]:
-    """The relations of each group: the same for all, or those of its ``group:`` block.
+    """The relations of each group: the same for all, or those of its ``group:`` blocks.
 
     Raises
     ------
     ModelSpecificationError
         If the number of blocks is not that of the groups, or the blocks name different variables.
     """
-    heads = [s for s in statements if s.op == ":"]
+    heads = {s.rhs: s for s in statements if s.op == ":"}
     relations = [s for s in statements if s.op != ":"]
     if not heads:
         return [relations] * ngroups
-    if len(heads) != ngroups:
-        raise ModelSpecificationError(
-            f"the model has {len(heads)} group blocks, but the number of groups is {ngroups}", heads[-1].left
-        )
-    groups = [[s for s in relations if s.block == head.block] for head in heads]
+    if statements[0].op != ":":
+        raise ModelSpecificationError("this formula stands before the first 'group:'", statements[0].left)
+    _check_blocks(list(heads.values()), relations, ngroups)
+    groups = [[s for s in relations if s.block == head.block] for head in heads.values()]
     first = classify(groups[0])
-    for head, group in zip(heads, groups, strict=True):
+    for head, group in zip(heads.values(), groups, strict=True):
         names = classify(group)
         for kind in ("observed", "latent", "observed_x"):
             odd = set(getattr(names, kind)) ^ set(getattr(first, kind))
@@ -44,6 +41,16 @@ def statements_of_groups(statements: Sequence[Statement], ngroups: int) -> list[
     return groups
 
 
+def _check_blocks(heads: Sequence[Statement], relations: Sequence[Statement], ngroups: int) -> None:
+    if len(heads) != ngroups:
+        raise ModelSpecificationError(
+            f"the model has {len(heads)} group blocks, but the number of groups is {ngroups}", heads[-1].left
+        )
+    for head in heads:
+        if not any(statement.block == head.block for statement in relations):
+            raise ModelSpecificationError(f"'group: {head.rhs}' has no formula", head.left)
+
+
 def relations_of_first_group(statements: Sequence[Statement]) -> list[Statement]:
     """The relations from which the variables' roles are read before the number of groups is known."""
     relations = [s for s in statements if s.block]
@@ -51,61 +58,49 @@ def relations_of_first_group(statements: Sequence[Statement]) -> list[Statement]
     return [s for s in relations if s.op != ":" and (not heads or s.block == heads[0].block)]
 
 
-def equal_across_groups(rows: Sequence[Row], names: VariableNames, options: TableOptions) -> list[Row]:
-    """Tie the kinds of parameters that ``group_equal`` names by the plabel of the first group's, as lavaan does.
-
-    Equal intercepts free the latent means of later groups (unless "means" are equal too), equal loadings with
-    ``std_lv`` free their latent variances: the scale is passed on by the ties.
+def check_group_partial(rows: Sequence[Row], options: TableOptions) -> None:
+    """Every parameter that ``group_partial`` names must exist.
 
     Raises
     ------
     OptionError
-        If ``group_partial`` names a parameter that the model does not have.
     """
-    present = {_name(row) for row in rows}
+    present = {f"{row.lhs}{row.op}{row.rhs}" for row in rows}
     unknown = [text for text in options.group_partial if text not in present]
     if unknown:
         raise OptionError(f"group_partial names {unknown[0]!r}, which is no parameter of the model")
-    freed = [_freed(row, names, options) for row in rows]
-    first = {(r.lhs, r.op, r.rhs): r for r in freed if r.group == 1}
-    tied = {
-        place: row.plabel
-        for place, row in first.items()
-        if row.free and not row.label and _name(row) not in options.group_partial
-        and _kind(row, names) in options.group_equal
-    }  # fmt: skip
-    if max((row.group for row in rows), default=1) == 1:
-        return freed
-    return [
-        replace(row, label=tied[row.lhs, row.op, row.rhs])
-        if row.free and not row.label and (row.lhs, row.op, row.rhs) in tied
-        else row
-        for row in freed
-    ]
 
 
-def _name(row: Row) -> str:
-    return f"{row.lhs}{row.op}{row.rhs}"
-
-
-def _freed(row: Row, names: VariableNames, options: TableOptions) -> Row:
-    if row.group == 1 or row.user or row.free or row.lhs not in names.latent or row.lhs in names.composites:
-        return row
-    equal = options.group_equal
-    is_mean = row.op == "~1" and "intercepts" in equal and "means" not in equal
-    is_scale = row.op == "~~" and row.lhs == row.rhs and options.std_lv and "loadings" in equal
-    return replace(row, free=1, ustart=math.nan) if is_mean or is_scale else row
+def is_equal_across_groups(row: Row, names: VariableNames, options: TableOptions) -> bool:
+    """Whether ``group_equal`` and ``group_partial`` make a parameter equal in all groups."""
+    return _kind(row, names) in options.group_equal and f"{row.lhs}{row.op}{row.rhs}" not in options.group_partial
 
 
 def _kind(row: Row, names: VariableNames) -> str:
-    """The kind of a parameter in the words of ``group_equal``."""
+    """The kind of a parameter in the words of ``group_equal``; exogenous variables have none."""
     latent = row.lhs in names.latent
     simple = {"=~": "loadings", "<~": "composite.loadings", "~": "regressions"}
     if row.op in simple:
         return simple[row.op]
+    if not latent and row.lhs in names.observed_x:
+        return ""
     if row.op == "~1":
         return "means" if latent else "intercepts"
     if row.lhs == row.rhs:
         return "lv.variances" if latent else "residuals"
-    both_latent = latent and row.rhs in names.latent
-    return "lv.covariances" if both_latent else "residual.covariances" if not latent else ""
+    return "lv.covariances" if latent else "residual.covariances"
+
+
+def scale_is_passed_on(lhs: str, op: str, rhs: str, names: VariableNames, options: TableOptions) -> bool:
+    """Whether ties across groups give later groups a free latent mean or variance.
+
+    Equal intercepts free the latent means (unless "means" are equal too), equal loadings with ``std_lv`` the latent
+    variances (unless "lv.variances" are).
+    """
+    equal = options.group_equal
+    if lhs not in names.latent:
+        return False
+    if op == "~1":
+        return "intercepts" in equal and "means" not in equal
+    is_variance = op == "~~" and lhs == rhs
+    return is_variance and options.std_lv and "loadings" in equal and "lv.variances" not in equal

@@ -11,8 +11,8 @@ from dataclasses import fields
 from typing import Any
 
 from fosa_sem.errors import ModelSpecificationError, ModelSyntaxError, SourceSpan
-from fosa_sem.syntax.expressions import FUNCTIONS, MAX_DEPTH, evaluate, labels, parse_expression
-from fosa_sem.syntax.statements import Modifiers
+from fosa_sem.syntax.expressions import CHOICES, FUNCTIONS, MAX_DEPTH, evaluate, labels, parse_expression
+from fosa_sem.syntax.statements import RESERVED, Modifiers
 from fosa_sem.syntax.tokens import Token
 
 Value = float | str
@@ -40,16 +40,16 @@ def parse_modifier(tokens: Tokens) -> Modifiers:
     """
     tokens = _without_parentheses(tokens)
     name = _called(tokens)
-    if name is None or name in VECTORS or name in FUNCTIONS:
+    if name is None or name in {*VECTORS, *FUNCTIONS, *CHOICES}:
         return _plain(vector(tokens))
     if name not in (*NUMERIC, *TEXTUAL):
         known = ", ".join(f"{m}()" for m in (*NUMERIC, *TEXTUAL, *VECTORS))
         raise ModelSyntaxError(f"unknown modifier {name}(): the modifiers are {known}", tokens[0].span)
-    values = [value for argument in _arguments(tokens) for value in vector(argument)]
+    values = [(value, argument[0]) for argument in _arguments(tokens) for value in vector(argument)]
     if name in NUMERIC:
-        given: dict[str, Any] = {name: tuple(_as_number(v, tokens[0]) for v in values)}
+        given: dict[str, Any] = {name: tuple(_as_number(value, name, at) for value, at in values)}
     else:
-        given = {"label" if name == "equal" else name: tuple(_as_text(v, tokens[0]) for v in values)}
+        given = {"label" if name == "equal" else name: tuple(_as_text(value, name, at) for value, at in values)}
     return Modifiers(**given)
 
 
@@ -72,7 +72,8 @@ def combine(old: Modifiers, new: Modifiers, span: SourceSpan) -> Modifiers:
     for field in fields(Modifiers):
         before, after = getattr(old, field.name), getattr(new, field.name)
         if before and after and repr(before) != repr(after):  # repr: two NaN are the same NA
-            raise ModelSpecificationError(f"two {field.name} modifiers for one parameter", span)
+            given = " and ".join(", ".join(map(_shown, values)) for values in (before, after))
+            raise ModelSpecificationError(f"two {field.name} modifiers for one parameter: {given}", span)
         merged[field.name] = after or before
     return Modifiers(**merged)
 
@@ -88,6 +89,8 @@ def vector(tokens: Tokens) -> list[Value]:
     tokens = _without_parentheses(tokens)
     first = tokens[0]
     if len(tokens) == 1:
+        if first.kind == "name" and first.text in RESERVED - {"NA"}:
+            raise ModelSyntaxError(f"{first.text!r} is a word that R reserves; rename the label", first.span)
         if first.kind == "name":
             return [math.nan if first.text == "NA" else first.text]
         if first.kind == "string":
@@ -203,13 +206,13 @@ def _arithmetic(tokens: Tokens) -> float:
     return value
 
 
-def _as_number(value: Value, call: Token) -> float:
+def _as_number(value: Value, name: str, at: Token) -> float:
     if isinstance(value, str):
-        raise ModelSyntaxError(f"{call.text}() expected a number, found {value!r}", call.span)
+        raise ModelSyntaxError(f"{name}() expected a number, found {value!r}", at.span)
     return value
 
 
-def _as_text(value: Value, call: Token) -> str:
+def _as_text(value: Value, name: str, at: Token) -> str:
     if isinstance(value, float) and not math.isnan(value):
-        raise ModelSyntaxError(f"{call.text}() expected a text, found {_shown(value)}", call.span)
+        raise ModelSyntaxError(f"{name}() expected a text, found {_shown(value)}", at.span)
     return "" if isinstance(value, float) else value

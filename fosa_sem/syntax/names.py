@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from fosa_sem.syntax.statements import Statement
 
@@ -32,7 +31,7 @@ class VariableNames:
     composites : tuple of str
         Latent variables that are weighted sums (``<~``).
     single_indicators : tuple of str
-        Indicators that are their factor's only one.
+        Indicators of one factor only, which has no other.
     """
 
     observed: tuple[str, ...]
@@ -57,16 +56,16 @@ def classify(statements: Sequence[Statement]) -> VariableNames:
     """
     by_op = {op: [s for s in statements if s.op == op] for op in ("=~", "<~", "~", "~~", "~1")}
     latent = _unique([s.lhs for s in statements if s.op in ("=~", "<~")])
-    loadings = Counter(s.lhs for s in by_op["=~"])
+    loadings, measured = Counter(s.lhs for s in by_op["=~"]), Counter(s.rhs for s in by_op["=~"])
     indicators = _unique([s.rhs for s in by_op["=~"]])
     outcomes = _unique([s.lhs for s in by_op["~"]])
     predictors = _unique([s.rhs for s in statements if s.op in ("~", "<~")])
-    moments = _unique([*chain.from_iterable((s.lhs, s.rhs) for s in by_op["~~"]), *(s.lhs for s in by_op["~1"])])
-    covaried = [s.lhs for s in by_op["~~"]] + [s.rhs for s in by_op["~~"]]
-    others = [*covaried, *(s.lhs for s in by_op["~1"])]
-    in_order = _unique([*indicators, *outcomes, *predictors, *others])
+    moments = _unique([s.lhs for s in by_op["~~"]] + [s.rhs for s in by_op["~~"]] + [s.lhs for s in by_op["~1"]])
+    # a product with an outcome in it is itself no exogenous variable
+    products = [n for n in predictors if ":" in n and not set(outcomes).isdisjoint(n.split(":"))]
+    in_order = _unique([*indicators, *outcomes, *products, *predictors, *moments])
     observed = tuple(name for name in in_order if name not in latent)
-    explained = {*indicators, *outcomes}
+    explained = {*indicators, *outcomes, *products}
     observed_x = tuple(n for n in predictors if n in observed and n not in explained and n not in moments)
     pure = [n for n in (*latent, *observed) if n in outcomes and n not in predictors and n not in indicators]
     return VariableNames(
@@ -76,13 +75,17 @@ def classify(statements: Sequence[Statement]) -> VariableNames:
         latent_x=tuple(n for n in latent if n not in explained),
         pure_outcomes=tuple(pure),
         composites=_unique([s.lhs for s in by_op["<~"]]),
-        single_indicators=_unique([s.rhs for s in by_op["=~"] if loadings[s.lhs] == 1]),
+        single_indicators=tuple(
+            s.rhs for s in by_op["=~"] if loadings[s.lhs] == 1 and measured[s.rhs] == 1 and s.lhs != s.rhs
+        ),
     )
 
 
 def order_covariance(statement: Statement, names: VariableNames) -> Statement:
     """A covariance with its sides in the order latent, observed (lavaan: ``lav_partable_covariance_reorder``)."""
+    if statement.op != "~~" or statement.lhs == statement.rhs:
+        return statement
     order = (*names.latent, *names.observed)
-    if statement.op != "~~" or order.index(statement.lhs) <= order.index(statement.rhs):
+    if order.index(statement.lhs) < order.index(statement.rhs):
         return statement
     return replace(statement, lhs=statement.rhs, rhs=statement.lhs, left=statement.span, span=statement.left)

@@ -24,9 +24,9 @@ class TableOptions:
     fixed_x : bool
         Exogenous observed variables keep their sample moments.
     std_lv : bool
-        Latent variances are 1 and first loadings free.
+        Latent variances are 1 and first loadings free, whatever `auto_fix_first` says.
     orthogonal : bool
-        Exogenous latent variables do not covary.
+        Latent variables do not covary unless the user says so.
     int_ov_free, int_lv_free : bool
         Observed intercepts / latent means are free.
     auto_fix_first, auto_fix_single, auto_var, auto_cov_lv_x, auto_cov_y : bool
@@ -75,8 +75,8 @@ class TableOptions:
             base = {"int_ov_free": False, "int_lv_free": True}
         elif func == "lavaan":
             base = dict.fromkeys((n for n in cls.__dataclass_fields__ if n.startswith(("auto", "int"))), False)
-        if chosen.get("std_lv") and "auto_fix_first" not in chosen:
-            base["auto_fix_first"] = False
+        if chosen.get("std_lv"):
+            chosen["auto_fix_first"] = False  # as lavaan() does, whatever the user says
         return cls(**{**base, **chosen})
 
 

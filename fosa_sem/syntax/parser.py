@@ -8,17 +8,11 @@ from dataclasses import replace
 from fosa_sem.errors import ModelSpecificationError, ModelSyntaxError
 from fosa_sem.syntax.expressions import Node, parse_expression
 from fosa_sem.syntax.modifiers import combine, parse_modifier
-from fosa_sem.syntax.slips import missing_operator, stray_symbol, wrong_arrow
-from fosa_sem.syntax.statements import BLOCKS, CONSTRAINTS, OPERATORS, Modifiers, Statement
+from fosa_sem.syntax.slips import missing_operator, stray_symbol, wrong_operator
+from fosa_sem.syntax.statements import BLOCKS, CONSTRAINTS, OPERATORS, RESERVED, Modifiers, Statement
 from fosa_sem.syntax.tokens import Token, tokenize
 
 Tokens = tuple[Token, ...]
-
-RESERVED = frozenset({
-    "if", "else", "repeat", "while", "function", "for", "next", "break", "in", "TRUE", "FALSE", "NULL", "Inf", "NaN",
-    "NA", "NA_integer_", "NA_real_", "NA_complex_", "NA_character_",
-})  # fmt: skip
-"""Words that R keeps for itself; lavaan refuses them as names of variables."""
 
 
 def parse_model(model: str) -> tuple[Statement, ...]:
@@ -44,20 +38,20 @@ def parse_model(model: str) -> tuple[Statement, ...]:
     if not isinstance(model, str):
         raise ModelSyntaxError(f"the model must be a string, got {type(model).__name__}")
     found: list[Statement] = []
-    block = 1
-    heads = 0
-    grouped = False
+    blocks: dict[tuple[str, ...], int] = {}
+    block, group = 1, ""
     for tokens in _split_statements(tokenize(model)):
         head = _block_head(tokens)
-        if head is not None:
-            if head.lhs == "group" and any(s.op == ":" and s.lhs == "level" for s in found) and not grouped:
-                raise ModelSpecificationError("groups cannot stand within levels", head.left)
-            grouped |= head.lhs == "group"
-            heads += 1
-            block = heads
-            found.append(replace(head, block=block))
-        else:
+        if head is None:
             found.extend(_merge_repeated(_parse_statement(tokens, block), within_formula=True))
+            continue
+        _check_nesting(head, found)
+        group = head.rhs if head.lhs == "group" else group
+        key = (head.lhs, head.rhs, group)
+        is_new = key not in blocks
+        block = blocks.setdefault(key, len(blocks) + 1)
+        if is_new:
+            found.append(replace(head, block=block))
     if not found:
         raise ModelSyntaxError("the model is empty: write at least one formula, such as 'f =~ x1 + x2 + x3'")
     return tuple(_merge_repeated(found, within_formula=False))
@@ -96,14 +90,20 @@ def _continues(current: list[Token], rest: Tokens) -> bool:
 
 def _block_head(tokens: Tokens) -> Statement | None:
     """``group: 1`` and its kin."""
-    if len(tokens) < 2 or tokens[0].text not in BLOCKS or not tokens[1].is_symbol(":"):
+    if len(tokens) < 2 or tokens[0].text.lower() not in BLOCKS or not tokens[1].is_symbol(":"):
         return None
     if any(t.is_symbol(*OPERATORS) for t in tokens):
         return None
     if len(tokens) == 2:
         raise ModelSyntaxError(f"expected a name after '{tokens[0].text}:'", tokens[1].span)
     name = "".join(t.text for t in tokens[2:]).strip("\"'")
-    return Statement(lhs=tokens[0].text, op=":", rhs=name, block=1, span=tokens[2].span, left=tokens[0].span)
+    return Statement(lhs=tokens[0].text.lower(), op=":", rhs=name, block=1, span=tokens[2].span, left=tokens[0].span)
+
+
+def _check_nesting(head: Statement, found: list[Statement]) -> None:
+    kinds = [s.lhs for s in found if s.op == ":"]
+    if head.lhs == "group" and "level" in kinds and "group" not in kinds:
+        raise ModelSpecificationError("groups cannot stand within levels", head.left)
 
 
 def _parse_statement(tokens: Tokens, block: int) -> list[Statement]:
@@ -111,12 +111,13 @@ def _parse_statement(tokens: Tokens, block: int) -> list[Statement]:
     if at is None:
         raise missing_operator(tokens)
     operator, left, right = tokens[at], tokens[:at], tokens[at + 1 :]
-    slip = wrong_arrow(left, operator, right)
+    slip = wrong_operator(left, operator, right)
     if slip is not None:
         raise slip
     if not left:
         raise ModelSyntaxError(f"expected a variable before '{operator.text}'", operator.span)
-    if not right:
+    ends_here = right and right[0].line > operator.line and any(t.is_symbol(*OPERATORS) for t in right)
+    if not right or ends_here:  # the next line is a statement of its own
         raise ModelSyntaxError(f"expected a variable after '{operator.text}'", operator.span)
     if operator.text == ":=":
         return [_definition(left, operator, right)]

@@ -1,48 +1,96 @@
-"""Labels: what they tie, and whether those that formulas use exist."""
+"""Labels: which parameters they make equal, and whether those that formulas use exist."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import math
+import re
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fosa_sem.errors import ModelSpecificationError
+from fosa_sem.errors import FosaWarning, ModelSpecificationError
 from fosa_sem.syntax.expressions import labels
 
 if TYPE_CHECKING:
     from fosa_sem.syntax.table import ParameterTable, Row
 
-
-def tie_key(row: Row, rows: Sequence[Row]) -> str:
-    """The label under which a row is tied: that of the parameter its own label names, else its own label."""
-    target = _target(row, rows)
-    return row.label if target is None else target.label or target.plabel
+PARAMETER_NAME = re.compile(r"=~|<~|~")
 
 
-def label_targets(rows: Sequence[Row]) -> list[Row]:
-    """Rows in which a parameter that others name has its own name (``.p2.``) as label, as in lavaan.
+def tie_equal(rows: Sequence[Row], is_shared: Callable[[Row], bool]) -> list[Row]:
+    """Make parameters equal that share a label, that ``equal()`` names, or that groups share (as `lavaanify`).
+
+    Each set carries its first parameter's own name (``.p2.``) as `tie`, and as label where the user gave none. If
+    one of a set is fixed, all are fixed at the value of the first that is.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    is_shared : callable
+        Whether a row without a label is equal to its first group's.
 
     Raises
     ------
     ModelSpecificationError
-        If a label such as ``"f=~x9"`` names no parameter of the model.
+        If ``equal("f=~x9")`` names no parameter of the model.
+
+    Warns
+    -----
+    FosaWarning
+        If parameters of one label are fixed at different values.
     """
-    targets = {target.plabel for row in rows if (target := _target(row, rows)) is not None}
-    return [replace(row, label=row.plabel) if row.plabel in targets and not row.label else row for row in rows]
+    sets: dict[str, list[Row]] = {}
+    for row, key in zip(rows, _keys(rows, is_shared), strict=True):
+        sets.setdefault(key, []).append(row)
+    tied = {row.plabel: new for members in sets.values() for row, new in zip(members, _tie(members), strict=True)}
+    return [tied[row.plabel] for row in rows]
 
 
-def _target(row: Row, rows: Sequence[Row]) -> Row | None:
-    if "~" not in row.label:
-        return None
-    wanted = "".join(row.label.split())
-    for candidate in rows:
-        names = {f"{candidate.lhs}{candidate.op}{candidate.rhs}"}
-        if candidate.op == "~~":
-            names.add(f"{candidate.rhs}~~{candidate.lhs}")
-        if wanted in names:
-            return candidate
-    raise ModelSpecificationError(f"equal({row.label!r}) names no parameter of the model", row.span)
+def _keys(rows: Sequence[Row], is_shared: Callable[[Row], bool]) -> list[str]:
+    """What each parameter goes by: its label, else the name of the parameter itself, which ``equal()`` may use."""
+    own = [_name(row) + (f".g{row.group}" if row.group > 1 and not is_shared(row) else "") for row in rows]
+    keys: dict[str, str] = {}
+    for row, name in zip(rows, own, strict=True):
+        keys.setdefault(name, row.label or name)
+        if row.op == "~~":
+            keys.setdefault(name.replace(_name(row), f"{row.rhs}~~{row.lhs}"), row.label or name)
+    found = []
+    for row, name in zip(rows, own, strict=True):
+        if not PARAMETER_NAME.search(row.label):
+            found.append(row.label or name)
+        elif row.label not in keys:
+            raise ModelSpecificationError(f"equal({row.label!r}) names no parameter of the model", row.span)
+        else:
+            found.append(keys[row.label])
+    return found
+
+
+def _name(row: Row) -> str:
+    return f"{row.lhs}{row.op}{row.rhs}"
+
+
+def _tie(members: Sequence[Row]) -> list[Row]:
+    """One set of equal parameters; its bounds are the widest that one of them has."""
+    first, *others = members
+    if not others:
+        return [first]
+    fixed = [row for row in members if not row.free]
+    if any(row.ustart != fixed[0].ustart for row in fixed if row.label and not math.isnan(row.ustart)):
+        warnings.warn(
+            f"the label {first.label!r} ties parameters that are fixed at different values; "
+            f"{fixed[0].ustart:g}, the first, is used",
+            FosaWarning,
+            stacklevel=2,
+        )
+    if fixed:
+        return [replace(row, free=0, ustart=fixed[0].ustart) for row in members]
+    lower = min((row.lower for row in members if math.isfinite(row.lower)), default=-math.inf)
+    upper = max((row.upper for row in members if math.isfinite(row.upper)), default=math.inf)
+    return [
+        replace(row, label=row.label or first.plabel, tie=first.plabel, lower=lower, upper=upper) for row in members
+    ]
 
 
 def check_labels(table: ParameterTable) -> None:
@@ -59,8 +107,13 @@ def check_labels(table: ParameterTable) -> None:
             raise ModelSpecificationError(f"{statement.lhs!r} is already a label", statement.span)
         for node in (node for formula in statement.formulas for node in labels(formula)):
             if node.name not in known:
-                close = difflib.get_close_matches(node.name, known, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise ModelSpecificationError(f"unknown label {node.name!r} in the formula{hint}", node.span)
+                raise ModelSpecificationError(_unknown(node.name, known), node.span)
         if statement.op == ":=":
             known.add(statement.lhs)
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    labels_only = sorted(text for text in known if not text.startswith(".p"))
+    close = difflib.get_close_matches(name, labels_only, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f": the labels are {', '.join(labels_only)}"
+    return f"unknown label {name!r} in the formula" + (hint if labels_only else ": the model has no labels")

@@ -11,7 +11,12 @@ RELATIONS = ("=~", "<~", "~", "~~", "|", "~*~")
 """Operators between variables, as written; ``~ 1`` becomes the operator ``~1``."""
 CONSTRAINTS = ("==", "<", ">")
 OPERATORS = (*RELATIONS, ":=", *CONSTRAINTS)
-BLOCKS = ("group", "level", "block")
+BLOCKS = ("group", "level", "block", "class")
+RESERVED = frozenset({
+    "if", "else", "repeat", "while", "function", "for", "next", "break", "in", "TRUE", "FALSE", "NULL", "Inf", "NaN",
+    "NA", "NA_integer_", "NA_real_", "NA_complex_", "NA_character_",
+})  # fmt: skip
+"""Words that R keeps for itself; lavaan refuses them as names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from fosa_sem.errors import SourceSpan
 from fosa_sem.syntax.names import VariableNames
-from fosa_sem.syntax.references import tie_key
 from fosa_sem.syntax.statements import Statement
 from fosa_sem.syntax.writer import write_table
 
@@ -39,6 +37,8 @@ class Row:
         The user's label; lavaan's own (``.p1.``).
     span : SourceSpan or None
         Where the user wrote it.
+    tie : str
+        The plabel of the first free parameter that this one is equal to; empty if it stands alone.
     """
 
     lhs: str
@@ -54,6 +54,7 @@ class Row:
     label: str
     plabel: str
     span: SourceSpan | None
+    tie: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +98,12 @@ class ParameterTable:
         return tuple(row for row in self.rows if row.free)
 
     def ties(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of 0-based indices into theta that share a label, each with the label's first."""
-        first: dict[str, int] = {}
-        pairs = []
+        """Pairs of 0-based indices into theta that are equal, each with the first of its set, in lavaan's order."""
+        sets: dict[str, list[int]] = {}
         for row in self.free_rows():
-            key = tie_key(row, self.rows)
-            if key and first.setdefault(key, row.free - 1) != row.free - 1:
-                pairs.append((first[key], row.free - 1))
-        return tuple(pairs)
+            sets.setdefault(row.tie or row.plabel, []).append(row.free - 1)
+        several = sorted((members for members in sets.values() if len(members) > 1), key=lambda members: members[1])
+        return tuple((members[0], other) for members in several for other in members[1:])
 
     def with_exogenous(self, moments: Sequence[Mapping[tuple[str, str], float]]) -> ParameterTable:
         """The table with the sample moments of exogenous variables filled in.
@@ -123,14 +122,14 @@ class ParameterTable:
         Returns
         -------
         DataFrame
-            id, lhs, op, rhs, user, block, group, free, ustart, exo, label, plabel, and lower and upper if there are
-            bounds.
+            id, lhs, op, rhs, user, block, group, free, ustart, exo, label, plabel, and lower or upper if there are
+            such bounds (a fixed parameter's are its value, as in lavaan).
         """
         records: list[dict[str, object]] = [
             {
                 "lhs": r.lhs, "op": r.op, "rhs": r.rhs, "user": int(r.user), "block": r.group, "group": r.group,
                 "free": r.free, "ustart": r.ustart, "exo": int(r.exo), "label": r.label, "plabel": r.plabel,
-                "lower": r.lower, "upper": r.upper,
+                "lower": r.lower if r.free else r.ustart, "upper": r.upper if r.free else r.ustart,
             }
             for r in self.rows
         ]  # fmt: skip
@@ -146,8 +145,8 @@ class ParameterTable:
         ]  # fmt: skip
         frame = pd.DataFrame.from_records(records)
         frame.insert(0, "id", range(1, len(frame) + 1))
-        bounded = np.isfinite([[r.lower, r.upper] for r in self.rows]).any()
-        return frame if bounded else frame.drop(columns=["lower", "upper"])
+        unused = [kind for kind in ("lower", "upper") if not any(math.isfinite(getattr(r, kind)) for r in self.rows)]
+        return frame.drop(columns=unused)
 
     def to_syntax(self) -> str:
         """Every parameter in lavaan's syntax, for ``parameter_table(text, "lavaan", fixed_x=self.fixed_x)``.
@@ -156,6 +155,12 @@ class ParameterTable:
         -------
         str
             Parses to the same parameters, free or fixed, with the same values, starts, bounds, labels and place in
-            theta. Moments of fixed exogenous variables are left out: they come back by themselves.
+            theta. Moments of fixed exogenous variables are left out: they come back by themselves. A row's own name
+            (``.p2.``), where it serves as a label, is written ``p2``, because rows may be counted differently.
+
+        Raises
+        ------
+        ModelSpecificationError
+            If a formula names a moment that is left out.
         """
         return write_table(self)

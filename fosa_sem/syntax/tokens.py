@@ -95,7 +95,11 @@ def _join_operators(tokens: list[Token]) -> tuple[Token, ...]:
     return tuple(joined)
 
 
+LOOKALIKES = {"−": "-", "–": "-", "“": '"', "”": '"', "‘": "'", "’": "'", "∼": "~", "˜": "~", "×": "*", "∗": "*"}
+
+
 def _unexpected(character: str) -> str:
     if character in "\"'":
         return f"unmatched quote {character}"
-    return f"unexpected character {character!r}"
+    plain = LOOKALIKES.get(character)
+    return f"unexpected character {character!r}" + (f"; did you mean {plain!r}?" if plain else "")

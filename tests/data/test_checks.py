@@ -84,7 +84,7 @@ def test_decimals_are_numbers() -> None:
         (pd.Series([1.0]), "DataFrame, got Series"),
         (None, "DataFrame, got NoneType"),
         (pd.DataFrame({"x": []}), "no rows"),
-        (pd.DataFrame({0: [1.0]}), "column names must be strings; 0"),
+        (pd.DataFrame({0: [1.0]}), "column names must be strings; none is, the first is 0"),
         (
             pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])),
             "several levels",

@@ -121,7 +121,6 @@ def test_the_index_may_have_duplicates() -> None:
     frame.index = [0] * 40
     sample = take_sample(frame, ["x", "y"])
     assert sample.n_used == 40
-    assert sample.index is frame.index
 
 
 def test_diagnostics_count_what_is_there() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,3 +97,26 @@ def test_an_engine_is_judged_by_its_theta_alone() -> None:
 def test_unknown_engines(engine) -> None:
     with pytest.raises(OptionError, match=r"engine"):
         find_engine(engine)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_weak_data_end_at_a_maximum_if_lavaan_s_way_finds_one(seed: int) -> None:
+    """A factor that hardly exists: from the usual start the climb runs away along a ridge.
+
+    The reference is a climb from lavaan's kind of start: loadings of 1, a tiny factor variance.
+    """
+    rng = np.random.default_rng(seed)
+    factor = rng.standard_normal((40, 1))
+    values = 0.3 * factor + rng.standard_normal((40, 4))
+    frame = pd.DataFrame(values, columns=["a", "b", "c", "d"]).mask(rng.random((40, 4)) < 0.2)
+    frame = frame.dropna(how="all")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fs.errors.FosaWarning)
+        ours = fs.cfa("f =~ a + b + c + d", frame)
+        simple = "f =~ a + start(1)*b + start(1)*c + start(1)*d\nf ~~ start(0.05)*f"
+        theirs = fs.cfa(simple, frame)
+    if theirs.converged:
+        assert ours.converged
+        assert ours.loglik >= theirs.loglik - 1e-6
+    else:
+        assert not ours.converged or ours.audit.stationarity < 1e-6

@@ -228,13 +228,26 @@ def test_scores_know_their_group() -> None:
     assert list(scores["group"]) == list(data["school"])
 
 
-def test_scores_skip_the_rows_that_the_fit_dropped() -> None:
+def test_empty_rows_have_no_score_and_keep_their_place() -> None:
+    # lavPredict() has a row of NA there too
     data = BY_NAME["cfa"].data()
     data.index = pd.Index([f"row {i}" for i in range(len(data))])
     data.iloc[5] = np.nan
     with pytest.warns(DroppedRowsWarning):
         results = cfa(BY_NAME["cfa"].model, data)
-    assert results.predict().index.equals(data.index.delete(5))
+    scores = results.predict()
+    assert scores.index.equals(data.index)
+    assert scores.isna().any(axis=1).to_numpy().nonzero()[0].tolist() == [5]
+
+
+def test_scores_skip_the_rows_that_the_fit_dropped_for_x() -> None:
+    entry = BY_NAME["mimic"]
+    data = entry.data()
+    x = entry.complete[0]
+    data.loc[data.index[3], x] = np.nan
+    with pytest.warns(DroppedRowsWarning):
+        results = entry.fit(data)
+    assert results.predict().index.equals(data.index.delete(3))
 
 
 def test_no_latent_variables_no_scores() -> None:

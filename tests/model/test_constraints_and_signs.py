@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from fosa_sem import parameter_table
+from fosa_sem.errors import ModelSpecificationError
 from fosa_sem.model.compile import compile_ram
 from fosa_sem.model.constraints import EqualityConstraints
 from fosa_sem.model.signs import orient_factors
@@ -32,6 +33,74 @@ def test_no_labels_no_constraints() -> None:
     equality = EqualityConstraints.from_table(parameter_table("f =~ x1 + x2 + x3"))
     assert equality.rank == 0
     assert_allclose(equality.basis, np.eye(len(equality.basis)))
+
+
+LABELLED = "y ~ a*x1 + b*x2 + c*x3\nz ~ d*x1\n"
+
+
+def _satisfied(constraints: str, *expected: float) -> EqualityConstraints:
+    """The constraints of the labelled model; each row of `expected` holds for every alpha."""
+    equality = EqualityConstraints.from_table(parameter_table(LABELLED + constraints))
+    theta = equality.expand(np.random.default_rng(1).normal(size=equality.basis.shape[1]))
+    assert_allclose(np.asarray(expected)[:-1] @ theta[:4], expected[-1], atol=1e-12)
+    return equality
+
+
+@pytest.mark.parametrize(
+    ("constraint", "row"),
+    [
+        ("a == b", (1, -1, 0, 0, 0)),
+        ("a == 2", (1, 0, 0, 0, 2)),
+        ("2 == a", (1, 0, 0, 0, 2)),
+        ("a + b + c == 1", (1, 1, 1, 0, 1)),
+        ("a - 2*b == c/4 + 3", (1, -2, -0.25, 0, 3)),
+        ("a/2 == -(b - c) * exp(0)", (0.5, 1, -1, 0, 0)),
+        ("q := a + b\nq == d", (1, 1, 0, -1, 0)),
+        (".p1. == .p2.", (1, -1, 0, 0, 0)),
+        ("a^1 == log(exp(b))", (1, -1, 0, 0, 0)),
+    ],
+)
+def test_a_linear_constraint_holds_everywhere(constraint: str, row: tuple[float, ...]) -> None:
+    assert _satisfied(constraint, *row).rank == 1
+
+
+def test_constraints_and_shared_labels_work_together() -> None:
+    table = parameter_table("y ~ a*x1 + a*x2 + b*x3\na == 2*b + 1")
+    equality = EqualityConstraints.from_table(table)
+    theta = equality.expand(np.full(equality.basis.shape[1], 0.7))
+    assert equality.rank == 2
+    assert_allclose([theta[0], theta[0]], [theta[1], 2 * theta[2] + 1])
+
+
+def test_redundant_constraints_count_once() -> None:
+    assert _satisfied("a == b\nb == c\na == c\n2*a == 2*b", 1, 0, -1, 0, 0).rank == 2
+
+
+@pytest.mark.parametrize(
+    ("constraint", "words"),
+    [
+        ("a == b^2", "nonlinear equality constraints cannot be fitted"),
+        ("a*b == 1", "nonlinear equality constraints cannot be fitted"),
+        ("exp(a) == 1", "nonlinear equality constraints cannot be fitted"),
+        ("a == log(-1)", "nonlinear|no finite"),
+        ("a > 0", "inequality constraints cannot be fitted yet"),
+        ("a < b", "inequality constraints cannot be fitted yet"),
+        ("a == 1\na == 2", "contradict each other"),
+        ("a == b\na == b + 1", "contradict each other"),
+        ("1 == 2", "contradict each other"),
+    ],
+)
+def test_other_constraints_are_refused_when_fitting(constraint: str, words: str) -> None:
+    table = parameter_table(LABELLED + constraint)
+    with pytest.raises(ModelSpecificationError, match=words) as caught:
+        EqualityConstraints.from_table(table)
+    assert caught.value.line >= 3
+
+
+def test_bounds_are_refused_when_fitting() -> None:
+    with pytest.raises(ModelSpecificationError, match="bounds cannot be fitted yet") as caught:
+        EqualityConstraints.from_table(parameter_table("f =~ x1 + x2 +\n upper(1)*x3"))
+    assert (caught.value.line, caught.value.column) == (2, 11)
 
 
 STD = "f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6\nh =~ x7 + x8 + x9\nh ~ f + g"

@@ -34,10 +34,11 @@ def test_std_lv_frees_the_first_loading_and_fixes_the_variance() -> None:
     assert {"f=~x1 1", "f~~f =1", "g~~g =1"} <= set(rows)
 
 
-def test_orthogonal_fixes_covariances_of_exogenous_factors_only() -> None:
-    rows = _rows(CFA + "\nh =~ x6 + x7\nh ~ f", "cfa", orthogonal=True)
-    assert "f~~g =0" in rows
+def test_orthogonal_fixes_the_automatic_covariances_of_latent_variables() -> None:
+    rows = _rows(CFA + "\nh =~ x6 + x7\nk =~ x8 + x9\nh + k ~ f\nz ~ f", "cfa", orthogonal=True)
+    assert {"f~~g =0", "h~~k =0"} <= set(rows)
     assert not any(r.startswith(("f~~h", "g~~h", "h~~f")) for r in rows)
+    assert any(r.startswith("h~~z") and "=" not in r for r in rows)
 
 
 def test_path_model_with_fixed_x() -> None:
@@ -75,7 +76,9 @@ def test_growth_fixes_observed_intercepts_and_frees_latent_means() -> None:
 
 def test_lavaan_adds_nothing_free_and_fixes_no_loading() -> None:
     rows = _rows("f =~ x1 + x2\nx1 ~~ x1", "lavaan")
-    assert rows == ["f=~x1 1", "f=~x2 2", "x1~~x1 3", "x1~1 =0", "x2~1 =0", "f~1 =0"]
+    assert rows == [
+        "f=~x1 1", "f=~x2 2", "x1~~x1 3", "x2~~x2 =0", "f~~f =0", "x1~1 =0", "x2~1 =0", "f~1 =0",
+    ]  # fmt: skip
 
 
 def test_a_single_indicator_has_no_residual_unless_written() -> None:
@@ -144,7 +147,7 @@ def test_user_column_tells_written_from_automatic() -> None:
         ("y ~ a*x\nq := r\nr := a", 2, 6, "unknown label 'r'"),
         ("y ~ a*x\na := a", 2, 1, "already a label"),
         ("f =~ x1 + c(1, 2)*x2", 1, 19, "2 entries, but the number of groups is 1"),
-        ("q := 1", None, None, "no formula"),
+        ("q := 1", 1, 1, "no formula"),
     ],
 )
 def test_specification_errors(model: str, line: int | None, column: int | None, words: str) -> None:
@@ -173,7 +176,7 @@ def test_option_errors(arguments: dict[str, object], words: str) -> None:
 def test_none_keeps_the_default_of_the_function() -> None:
     assert TableOptions.for_function("growth", int_ov_free=None) == TableOptions.for_function("growth")
     assert TableOptions.for_function("lavaan").auto_var is False
-    assert TableOptions.for_function("sem", std_lv=True, auto_fix_first=True).auto_fix_first is True
+    assert TableOptions.for_function("sem", std_lv=True, auto_fix_first=True).auto_fix_first is False
 
 
 def test_a_start_on_a_marker_is_the_value_it_is_fixed_at() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,16 +14,21 @@ from fosa_sem.fiml.engines.base import Estimates
 from fosa_sem.fiml.information import observed_information
 from fosa_sem.fiml.optimizer import TOLERANCE, Climb, ValueAndGradient, fisher_scoring, quasi_newton
 from fosa_sem.fiml.problem import FitProblem
-from fosa_sem.fiml.start import starting_values
+from fosa_sem.fiml.start import cautious_starts, starting_values
 
 FloatArray = NDArray[np.float64]
 
-RESTARTS = 6
-"""Further starts, tried only if the first climb does not arrive: it then follows a ridge to nowhere."""
+FLAT = 1e-6
+"""Smallest curvature on the correlation scale at which one of several climbs counts as having arrived."""
+
+RESTARTS = 8
+"""Random further starts, tried only if the first climb does not arrive: it then follows a ridge to nowhere."""
+SPREAD = 0.7
+"""Standard deviation of the random starts, in units of what one row of complete data tells about a parameter."""
+SINGULAR = 1e-6
+"""Smallest eigenvalue of the complete-data information on the correlation scale below which a climb has run away."""
 RENEWALS = 3
 """Times that a climb goes on with the exact curvature where a fresh metric shows that it has not arrived."""
-SPREAD = 0.7
-"""Standard deviation of the further starts, in units of what one row of complete data tells about a parameter."""
 
 
 class NativeEngine:
@@ -31,7 +37,9 @@ class NativeEngine:
     name = "native"
 
     def estimate(self, problem: FitProblem) -> Estimates:
-        """Climb from simple starting values; if that does not arrive, from seeded random ones too.
+        """Climb from simple starting values; if that does not arrive, from cautious and random ones too.
+
+        A maximum that was reached is preferred to a higher point on the way to nowhere.
 
         Raises
         ------
@@ -45,29 +53,30 @@ class NativeEngine:
                 "the starting values imply a covariance matrix that is not positive definite; "
                 "check fixed values and start() modifiers"
             )
-        if not best.converged:
-            further = (_climb(problem, other) for other in _other_starts(problem, start))
-            best = max([best, *(climb for climb in further if climb is not None)], key=lambda c: c.value)
+        if not best.converged or _smallest_eigenvalue(_metric(problem)(best.point)) < SINGULAR:
+            cautious = [problem.equality.reduce(theta) for theta in cautious_starts(problem)]
+            further = [_climb(problem, other, warm=False) for other in (start, *cautious)]
+            further += [_climb(problem, other) for other in (*cautious, *_random_starts(problem, start))]
+            found = [best, *(climb for climb in further if climb is not None)]
+            best = max(found, key=lambda climb: (_is_maximum(problem, climb), climb.value))
         return Estimates(theta=problem.equality.expand(best.point), iterations=best.iterations)
 
 
-def _climb(problem: FitProblem, start: FloatArray) -> Climb | None:
-    """From one point in the reduced parameters; None if the likelihood is not finite there."""
-    basis = problem.equality.basis
-    complete = problem.on_saturated_moments()
-    if not math.isfinite(complete.value_and_gradient(problem.equality.expand(start))[0]):
+def _climb(problem: FitProblem, start: FloatArray, *, warm: bool = True) -> Climb | None:
+    """From one point in the reduced parameters; None if the likelihood is not finite there.
+
+    Scoring takes place on the saturated moments (``warm``), which is fast, or on the data, which is cautious.
+    """
+    scored = problem.on_saturated_moments() if warm else problem
+    if not math.isfinite(scored.value_and_gradient(problem.equality.expand(start))[0]):
         return None
-
-    def metric(alpha: FloatArray) -> FloatArray:
-        return np.asarray(basis.T @ problem.complete_information(problem.equality.expand(alpha)) @ basis)
-
-    warm = fisher_scoring(_reduced(complete), metric, start)
-    climb = quasi_newton(_reduced(problem), warm.point, metric(warm.point))
-    iterations = warm.iterations + climb.iterations
+    first = fisher_scoring(_reduced(scored), _metric(problem), start)
+    climb = quasi_newton(_reduced(problem), first.point, _metric(problem)(first.point))
+    iterations = first.iterations + climb.iterations
     for _ in range(RENEWALS):
-        if climb.converged and _promise(problem, climb.point, metric(climb.point)) < TOLERANCE:
+        if climb.converged and _promise(problem, climb.point) < TOLERANCE:
             break
-        information = basis.T @ observed_information(problem, problem.equality.expand(climb.point)) @ basis
+        information = _curvature(problem, climb.point)
         if not np.isfinite(information).all() or np.linalg.eigvalsh(information)[0] <= 0:
             break
         climb = quasi_newton(_reduced(problem), climb.point, information)
@@ -75,19 +84,44 @@ def _climb(problem: FitProblem, start: FloatArray) -> Climb | None:
     return replace(climb, iterations=iterations)
 
 
-def _promise(problem: FitProblem, point: FloatArray, information: FloatArray) -> float:
-    """What a step in this metric promises in log-likelihood."""
-    gradient = _reduced(problem)(point)[1]
-    return float(gradient @ np.linalg.lstsq(information, gradient, rcond=None)[0])
-
-
-def _other_starts(problem: FitProblem, start: FloatArray) -> list[FloatArray]:
+def _metric(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
     basis = problem.equality.basis
-    complete = problem.complete_information(problem.equality.expand(start))
-    information = np.diag(basis.T @ complete @ basis) / problem.sample.n_used
 
-    unit = SPREAD / np.sqrt(np.where(information > 0, information, 1.0))
-    return list(start + unit * np.random.default_rng(0).standard_normal((RESTARTS, len(start))))
+    def metric(alpha: FloatArray) -> FloatArray:
+        return np.asarray(basis.T @ problem.complete_information(problem.equality.expand(alpha)) @ basis)
+
+    return metric
+
+
+def _curvature(problem: FitProblem, point: FloatArray) -> FloatArray:
+    basis = problem.equality.basis
+    return np.asarray(basis.T @ observed_information(problem, problem.equality.expand(point)) @ basis)
+
+
+def _promise(problem: FitProblem, point: FloatArray) -> float:
+    """What a step in the metric of the complete-data information promises in log-likelihood."""
+    gradient = _reduced(problem)(point)[1]
+    return float(gradient @ np.linalg.lstsq(_metric(problem)(point), gradient, rcond=None)[0])
+
+
+def _is_maximum(problem: FitProblem, climb: Climb) -> bool:
+    """Whether the climb arrived where the likelihood bends down in every direction."""
+    return climb.converged and _smallest_eigenvalue(_curvature(problem, climb.point)) > FLAT
+
+
+def _smallest_eigenvalue(information: FloatArray) -> float:
+    """On the correlation scale; -inf if a diagonal entry is not positive."""
+    diagonal = np.diag(information)
+    if not np.isfinite(information).all() or np.any(diagonal <= 0):
+        return -math.inf
+    scale = 1.0 / np.sqrt(diagonal)
+    return float(np.linalg.eigvalsh(information * np.outer(scale, scale)).min(initial=1.0))
+
+
+def _random_starts(problem: FitProblem, start: FloatArray) -> list[FloatArray]:
+    unit = np.diag(_metric(problem)(start)) / problem.sample.n_used
+    spread = SPREAD / np.sqrt(np.where(unit > 0, unit, 1.0))
+    return list(start + spread * np.random.default_rng(0).standard_normal((RESTARTS, len(start))))
 
 
 def _reduced(problem: FitProblem) -> ValueAndGradient:

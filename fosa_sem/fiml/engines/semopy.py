@@ -6,9 +6,11 @@ ratio, and its success flag can be wrong; all of these are computed here instead
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +77,7 @@ class SemopyEngine:
         names = _safe_names(table)
         start = _scaled_theta(table, start, units)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _quiet_log():
                 warnings.simplefilter("ignore")  # numerical noise of trial points; the audit judges the result
                 model = semopy.ModelMeans(_description(table, names, units), cov_diag=True)
                 active = _set_starts(model, problem, start)
@@ -89,6 +91,17 @@ class SemopyEngine:
             iterations=int(model.last_result.n_it),
             note=f"Estimates found by semopy {semopy.__version__}; all other numbers are computed from them.",
         )
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """semopy logs its own verdict, which nobody reads, to the root logger."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _set_starts(model: Any, problem: FitProblem, start: FloatArray) -> list[str]:
