@@ -202,6 +202,8 @@ def _term(lhs: Token, operator: Token, part: Tokens, block: int) -> Statement:
     variable = _variable(last)
     if operator.text in ("=~", "<~") and variable.text == lhs.text:
         raise ModelSpecificationError(f"{lhs.text!r} cannot be its own indicator", variable.span)
+    if ":" in lhs.text and operator.text != "~~":
+        raise ModelSpecificationError(f"the product {lhs.text!r} can only stand on the right of a formula", lhs.span)
     if operator.text == "~" and variable.text == lhs.text:
         raise ModelSpecificationError(f"{lhs.text!r} cannot be regressed on itself", variable.span)
     return Statement(

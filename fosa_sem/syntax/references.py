@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,8 +14,6 @@ from fosa_sem.syntax.expressions import labels
 
 if TYPE_CHECKING:
     from fosa_sem.syntax.table import ParameterTable, Row
-
-PARAMETER_NAME = re.compile(r"=~|<~|~")
 
 
 def tie_equal(rows: Sequence[Row], is_shared: Callable[[Row], bool]) -> list[Row]:
@@ -58,7 +55,7 @@ def _keys(rows: Sequence[Row], is_shared: Callable[[Row], bool]) -> list[str]:
             keys.setdefault(name.replace(_name(row), f"{row.rhs}~~{row.lhs}"), row.label or name)
     found = []
     for row, name in zip(rows, own, strict=True):
-        if not PARAMETER_NAME.search(row.label):
+        if "~" not in row.label:
             found.append(row.label or name)
         elif row.label not in keys:
             raise ModelSpecificationError(f"equal({row.label!r}) names no parameter of the model", row.span)

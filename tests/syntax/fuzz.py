@@ -71,8 +71,9 @@ CORPUS = (
 )
 
 INSERTED = (
-    *"=~+*-^/()<>:;,.#!|\"'\n\t 019eaxf_é%&[]{}$@`\\\0\u2212\u201c", "=~", "~~", "~1", ":=", "==", "<~", "~*~", "c(", "NA", "start(", "equal(", "lower(", "rep(", "label(", "efa(",
-    "group:", "level:", "1e999", "-1", "0", "Inf", "paste0(", "exp(", "f", "x1", "a", "*1", "x1:x2", "\n\n", "999",
+    *"=~+*-^/()<>:;,.#!|\"'\n\t 019eaxf_é%&[]{}$@`\\\0\u2212\u201c",
+    "=~", "~~", "~1", ":=", "==", "<~", "~*~", "c(", "NA", "start(", "equal(", "lower(", "rep(", "label(", "efa(",
+    "group:", "level:", "1e999", "-1", "0", "Inf", "paste0(", "exp(", "f", "x1", "a", "*1", "x1:x2", "999", "TRUE",
 )  # fmt: skip
 PIECES = re.compile(r"[\w.]+|\s+|=~|~~|:=|==|<~|.", re.DOTALL)
 OPTIONS = (

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ def question(case: TableCase) -> dict[str, Any]:
     return {"name": case.name, "model": case.model, "func": case.func, "options": options}
 
 
-def ask_lavaan() -> dict[str, Any]:
-    """Versions, questions and tables of all cases."""
-    questions = [question(case) for case in CASES]
+def ask_lavaan(cases: Sequence[TableCase] = CASES) -> dict[str, Any]:
+    """Versions, questions and tables of these cases."""
+    questions = [question(case) for case in cases]
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder, "questions.json"), Path(folder, "answers.json")
         asked.write_text(json.dumps(questions), encoding="utf-8")

@@ -82,6 +82,7 @@ NONSENSE = {
     "a label without labels": ("y ~ x\nq := slope", 2, 6, "the model has no labels"),
     "its own indicator": ("f =~ x1 + f", 1, 11, "'f' cannot be its own indicator"),
     "its own predictor": ("y ~ x + y", 1, 9, "'y' cannot be regressed on itself"),
+    "a product that is explained": ("y ~ x\nx:z ~ y", 2, 1, "the product 'x:z' can only stand on the right"),
     "bounds the wrong way": ("y ~ lower(2)*x + upper(1)*x", 1, 14, "lower bound 2 lies above upper bound 1"),
     "only formulas of labels": ("a == b", 1, 1, "the model has no formula for any variable"),
     "equal to nothing": ('f =~ x1 + x2 + equal("f=~x9")*x3', 1, 31, "names no parameter of the model"),
