@@ -38,7 +38,7 @@ def parse_modifier(tokens: Tokens) -> Modifiers:
     ModelSyntaxError
         If it is not a number, a label or a known call.
     """
-    tokens = _without_parentheses(tokens)
+    tokens = without_parentheses(tokens)
     name = _called(tokens)
     if name is None or name in {*VECTORS, *FUNCTIONS, *CHOICES}:
         return _plain(vector(tokens))
@@ -86,7 +86,7 @@ def vector(tokens: Tokens) -> list[Value]:
     ModelSyntaxError
         For anything else.
     """
-    tokens = _without_parentheses(tokens)
+    tokens = without_parentheses(tokens)
     first = tokens[0]
     if len(tokens) == 1:
         if first.kind == "name" and first.text in RESERVED - {"NA"}:
@@ -184,7 +184,8 @@ def _closes(tokens: Tokens, opening: int) -> int:
     return -1
 
 
-def _without_parentheses(tokens: Tokens) -> Tokens:
+def without_parentheses(tokens: Tokens) -> Tokens:
+    """The tokens without the parentheses around all of them."""
     for _ in range(MAX_DEPTH):
         if len(tokens) < 3 or not tokens[0].is_symbol("(") or _closes(tokens, 0) != len(tokens) - 1:
             return tokens

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fosa_sem.errors import ModelSpecificationError, ModelSyntaxError
 from fosa_sem.syntax.expressions import Node, parse_expression
-from fosa_sem.syntax.modifiers import combine, parse_modifier
+from fosa_sem.syntax.modifiers import combine, parse_modifier, without_parentheses
 from fosa_sem.syntax.slips import missing_operator, stray_symbol, wrong_operator
 from fosa_sem.syntax.statements import BLOCKS, CONSTRAINTS, OPERATORS, RESERVED, Modifiers, Statement
 from fosa_sem.syntax.tokens import Token, tokenize
@@ -143,6 +143,9 @@ def _split_terms(tokens: Tokens, operator: Token) -> list[Tokens]:
             raise ModelSyntaxError("')' without '('", token.span)
         is_sign = bool(parts[-1]) and parts[-1][-1].is_symbol("*")
         if token.is_symbol("+") and depth == 0 and not is_sign:
+            if parts == [[]]:  # a sign before the first term says nothing
+                last_plus = token
+                continue
             if not parts[-1]:
                 raise ModelSyntaxError("expected a variable before '+'", token.span)
             parts.append([])
@@ -168,6 +171,7 @@ def _unclosed(tokens: Tokens) -> Token:
 
 def _variable(part: Tokens) -> Token:
     """One variable name; ``x:z`` is a name too, and a blank before digits does not end a name, as in lavaan."""
+    part = without_parentheses(part)
     names = [t for t in part if not t.is_symbol(":")]
     if len(names) == 2 and len(part) == 3 and part[1].is_symbol(":") and names[0].kind == names[1].kind == "name":
         return replace(part[0], text=f"{part[0].text}:{part[2].text}")
@@ -195,7 +199,7 @@ def _left_side(part: Tokens, operator: Token) -> tuple[Token, Modifiers]:
 def _term(lhs: Token, operator: Token, part: Tokens, block: int) -> Statement:
     *before, last = _split_factors(part)
     modifiers = Modifiers()
-    for factor in before:
+    for factor in _join_numbers(before, part):
         modifiers = combine(modifiers, parse_modifier(factor), factor[0].span)
     if len(last) == 1 and last[0].kind == "number":
         return _constant(lhs, operator, last[0], modifiers, block)
@@ -237,6 +241,22 @@ def _split_factors(part: Tokens) -> list[Tokens]:
     if not factors[-1]:
         raise ModelSyntaxError("expected a variable after '*'", part[-1].span)
     return [tuple(factor) for factor in factors]
+
+
+def _join_numbers(factors: list[Tokens], part: Tokens) -> list[Tokens]:
+    """Numbers that follow each other are one modifier, their product: ``2*3*x`` is ``6*x``."""
+    joined: list[Tokens] = []
+    for factor in factors:
+        if joined and _is_number(joined[-1]) and _is_number(factor):
+            times = next(t for t in part if t.is_symbol("*"))
+            joined[-1] = (*joined[-1], times, *factor)
+        else:
+            joined.append(factor)
+    return joined
+
+
+def _is_number(tokens: Tokens) -> bool:
+    return all(t.kind == "number" or t.is_symbol("+", "-", "*", "/", "^", "(", ")") for t in tokens)
 
 
 def _definition(left: Tokens, operator: Token, right: Tokens) -> Statement:
