@@ -21,7 +21,7 @@ from fosa_sem.imputation.conditional import complete, factor_scores
 from fosa_sem.inference.audit import Audit
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.fit_measures import fit_measures
-from fosa_sem.inference.parameters import parameter_estimates
+from fosa_sem.inference.parameters import is_free, parameter_estimates
 from fosa_sem.inference.standardized import StandardizedType, r_squared, standardized_solution
 from fosa_sem.report.collect import collect_fit
 from fosa_sem.report.records import ImputationReport
@@ -246,8 +246,7 @@ class SemResults:
 
     def _free(self, column: str) -> pd.Series:
         frame = parameter_estimates(self.fit)
-        free = [row.free > 0 for row in self.fit.table.rows] + [False] * len(self.fit.table.definitions)
-        return pd.Series(frame.loc[free, column].to_numpy(), index=self._free_names, name=column)
+        return pd.Series(frame.loc[is_free(self.fit), column].to_numpy(), index=self._free_names, name=column)
 
     @property
     def bse(self) -> pd.Series:
@@ -262,8 +261,7 @@ class SemResults:
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Confidence limits of the free parameters, columns lower and upper, at level 1 - alpha."""
         frame = parameter_estimates(self.fit, level=1.0 - alpha)
-        free = [row.free > 0 for row in self.fit.table.rows] + [False] * len(self.fit.table.definitions)
-        limits = frame.loc[free, ["ci_lower", "ci_upper"]].set_axis(["lower", "upper"], axis=1)
+        limits = frame.loc[is_free(self.fit), ["ci_lower", "ci_upper"]].set_axis(["lower", "upper"], axis=1)
         return limits.set_axis(self._free_names, axis=0)
 
     # ---- values --------------------------------------------------------------------------------------------

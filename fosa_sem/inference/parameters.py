@@ -15,6 +15,11 @@ from fosa_sem.inference.standardized import (
 )
 
 
+def is_free(fit: FimlFit) -> list[bool]:
+    """Which rows of `parameter_estimates` are free parameters, in the order of theta."""
+    return [row.free > 0 for row in fit.table.rows] + [False] * len(fit.table.definitions)
+
+
 def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool = False) -> pd.DataFrame:
     """Estimates with standard errors, z tests and intervals (lavaan: ``parameterEstimates()``).
 

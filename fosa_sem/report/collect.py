@@ -13,7 +13,7 @@ from fosa_sem.data.diagnostics import coverage_table, missing_rates, pattern_tab
 from fosa_sem.imputation.completion import Completion
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.fit_measures import fit_measures
-from fosa_sem.inference.parameters import parameter_estimates
+from fosa_sem.inference.parameters import is_free, parameter_estimates
 from fosa_sem.inference.standardized import r_squared
 from fosa_sem.report.records import Distribution, FitReport, ImputationReport
 
@@ -48,7 +48,6 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[st
     saturated = tuple(
         (pd.Series(s.mean, index=names), pd.DataFrame(s.cov, index=names, columns=names)) for s in fit.problem.saturated
     )
-    free = [row.free > 0 for row in fit.table.rows] + [False] * len(fit.table.definitions)
     patterns = pattern_table(fit.sample)
     several = len(fit.sample.groups) > 1
     if several:
@@ -76,7 +75,7 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[st
         missing_rates=missing_rates(fit.sample),
         audit=_audit(fit),
         fit_measures=fit_measures(fit),
-        parameters=estimates.assign(free=free),
+        parameters=estimates.assign(free=is_free(fit)),
         r2=r_squared(fit),
         notes=(MISSING_NOTE, *fit.notes),
         ci_level=level,
