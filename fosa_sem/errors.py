@@ -87,6 +87,10 @@ class FosaWarning(UserWarning):
     """Base class of every warning of this package."""
 
 
+class ModelWarning(FosaWarning):
+    """The model string can be read, but may not mean what it seems to."""
+
+
 class DroppedRowsWarning(FosaWarning):
     """Rows were left out of the analysis."""
 

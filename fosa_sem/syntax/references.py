@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fosa_sem.errors import FosaWarning, ModelSpecificationError
+from fosa_sem.errors import ModelSpecificationError, ModelWarning
 from fosa_sem.syntax.expressions import labels
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def tie_equal(rows: Sequence[Row], is_shared: Callable[[Row], bool]) -> list[Row
 
     Warns
     -----
-    FosaWarning
+    ModelWarning
         If parameters of one label are fixed at different values.
     """
     sets: dict[str, list[Row]] = {}
@@ -78,7 +78,7 @@ def _tie(members: Sequence[Row]) -> list[Row]:
         warnings.warn(
             f"the label {first.label!r} ties parameters that are fixed at different values; "
             f"{fixed[0].ustart:g}, the first, is used",
-            FosaWarning,
+            ModelWarning,
             stacklevel=2,
         )
     if fixed:
@@ -97,7 +97,13 @@ def check_labels(table: ParameterTable) -> None:
     ------
     ModelSpecificationError
         With the closest label.
+
+    Warns
+    -----
+    ModelWarning
+        For a label that is also a variable: ``y ~ x*z`` labels the slope of z, where ``x:z`` may be meant.
     """
+    _warn_of_variables_as_labels(table)
     known = {text for row in table.rows for text in (row.label, row.plabel) if text}
     for statement in table.relations:
         if statement.op == ":=" and statement.lhs in known:
@@ -107,6 +113,19 @@ def check_labels(table: ParameterTable) -> None:
                 raise ModelSpecificationError(_unknown(node.name, known), node.span)
         if statement.op == ":=":
             known.add(statement.lhs)
+
+
+def _warn_of_variables_as_labels(table: ParameterTable) -> None:
+    variables = {*table.names.observed, *table.names.latent}
+    for label in dict.fromkeys(row.label for row in table.rows if row.label in variables):
+        row = next(r for r in table.rows if r.label == label)
+        shown = f"{row.lhs} {row.op} {label}*{row.rhs or 1}"
+        warnings.warn(
+            f"{label!r} is a variable and, in '{shown}', a label of the parameter; a product is written "
+            f"'{label}:{row.rhs or 1}'",
+            ModelWarning,
+            stacklevel=2,
+        )
 
 
 def _unknown(name: str, known: set[str]) -> str:

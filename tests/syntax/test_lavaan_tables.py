@@ -17,6 +17,9 @@ from fosa_sem.syntax.table import ParameterTable
 from r_bridge import r_info
 from r_bridge.runtime import describe
 
+# What is read is the matter here; the warnings have tests of their own (test_slips.py).
+pytestmark = pytest.mark.filterwarnings("ignore::fosa_sem.errors.ModelWarning")
+
 IGNORED_TIE = (
     "equal() of a labelled parameter: 0.6-14 compares the text with the label and ties nothing; here it ties to the "
     "parameter that is named"

@@ -7,7 +7,7 @@ import pytest
 
 import fosa_sem
 from fosa_sem import parameter_table, parse
-from fosa_sem.errors import DataError, FosaWarning, ModelSpecificationError, ModelSyntaxError, OptionError
+from fosa_sem.errors import DataError, FosaWarning, ModelSpecificationError, ModelSyntaxError, ModelWarning, OptionError
 
 MODEL = "y ~ a*x + b*z\n"
 
@@ -145,3 +145,9 @@ def test_a_label_of_parameters_fixed_at_different_values_warns_and_the_first_cou
 def test_options_that_name_nothing(options: dict[str, object], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         parameter_table("f =~ x1 + x2 + x3", ngroups=2, **options)
+
+
+def test_a_label_that_is_also_a_variable_is_read_as_lavaan_does_and_warned_of() -> None:
+    with pytest.warns(ModelWarning, match=r"'x' is a variable and, in 'y ~ x\*z', a label .* written 'x:z'"):
+        table = parameter_table("y ~ x*z + x")
+    assert [(row.rhs, row.label) for row in table.rows if row.op == "~"] == [("z", "x"), ("x", "")]
