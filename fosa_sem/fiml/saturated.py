@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.fiml.normal import NormalEvaluation, evaluate
+from fosa_sem.model.scaling import correlation_eigenvalues
 
 FloatArray = NDArray[np.float64]
 
@@ -73,7 +74,7 @@ def saturated_moments(patterns: MissingPatterns) -> SaturatedMoments:
     ev = evaluate(patterns, mean, cov)
     for _ in range(MAX_CYCLES):
         step = _em_step(ev, mean, cov)
-        if _smallest_correlation_eigenvalue(step[1]) < DEPENDENCE:
+        if correlation_eigenvalues(step[1])[0] < DEPENDENCE:
             return SaturatedMoments(mean=step[0], cov=step[1], loglik=ev.loglik, converged=False, degenerate=True)
         if _distance(ev, step[0] - mean, step[1] - cov) < TOLERANCE:
             final = evaluate(patterns, *step)
@@ -122,8 +123,3 @@ def _distance(ev: NormalEvaluation, mean: FloatArray, cov: FloatArray) -> float:
     """N [d' P d + tr(P D P D) / 2]: twice the gain in log-likelihood that the step promises, free of units."""
     scaled = ev.precision @ cov
     return ev.n * float(mean @ ev.precision @ mean + 0.5 * (scaled * scaled.T).sum())
-
-
-def _smallest_correlation_eigenvalue(cov: FloatArray) -> float:
-    scale = np.sqrt(np.diag(cov))
-    return float(np.linalg.eigvalsh(cov / np.outer(scale, scale))[0])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fosa_sem.errors import AdmissibilityWarning, ConvergenceWarning
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.identification import flat_parameters, row_name
+from fosa_sem.model.scaling import correlation_eigenvalues
 
 FloatArray = NDArray[np.float64]
 
@@ -66,12 +67,8 @@ def covariance_of_estimates(problem: FitProblem, information: FloatArray) -> Flo
 def _condition(information: FloatArray) -> float:
     if information.size == 0:
         return 1.0
-    diagonal = np.diag(information)
-    if np.any(diagonal <= 0) or not np.isfinite(information).all():
-        return -math.inf
-    scale = 1.0 / np.sqrt(diagonal)
-    values = np.linalg.eigvalsh(information * np.outer(scale, scale))
-    return float(values[0] / values[-1])
+    values = correlation_eigenvalues(information)
+    return float(values[0] / values[-1]) if np.isfinite(values).all() else -math.inf
 
 
 def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, vcov: FloatArray | None) -> Audit:

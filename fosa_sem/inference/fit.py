@@ -32,6 +32,7 @@ from fosa_sem.inference.identification import check_identified
 from fosa_sem.inference.options import FitOptions
 from fosa_sem.model.compile import compile_ram
 from fosa_sem.model.constraints import EqualityConstraints
+from fosa_sem.model.labels import row_values
 from fosa_sem.model.signs import orient_factors
 from fosa_sem.syntax.build import build_table, refuse_other_models
 from fosa_sem.syntax.groups import relations_of_first_group
@@ -106,11 +107,7 @@ class FimlFit:
 
     def estimates(self, theta: NDArray[np.inexact] | None = None) -> NDArray[np.inexact]:
         """Value of every row of the table, shape (rows,), at the estimate or another (complex) theta."""
-        theta = self.theta if theta is None else theta
-        values = np.array([row.ustart for row in self.table.rows], dtype=theta.dtype)
-        free = np.array([row.free for row in self.table.rows])
-        values[free > 0] = theta[free[free > 0] - 1]
-        return values
+        return row_values(self.table, self.theta if theta is None else theta)
 
 
 def fit(model: str, data: pd.DataFrame, options: FitOptions | None = None) -> FimlFit:
@@ -173,7 +170,7 @@ def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: Fit
     names = classify(relations_of_first_group(statements))
     if not names.observed:
         raise ModelSpecificationError("the model has no formula for an observed variable")
-    _check_latent(names, data, statements)
+    _check_latent(names, data)
     sample = take_sample(
         data, names.observed, complete=names.observed_x if switches.fixed_x else (), group=options.group,
         spans=_spans(statements),
@@ -235,7 +232,7 @@ def _spans(statements: tuple[Statement, ...]) -> dict[str, SourceSpan]:
     return spans
 
 
-def _check_latent(names: VariableNames, data: pd.DataFrame, statements: tuple[Statement, ...]) -> None:
+def _check_latent(names: VariableNames, data: pd.DataFrame) -> None:
     columns = set(data.columns) if isinstance(data, pd.DataFrame) else set()
     clash = [name for name in names.latent if name in columns]
     if clash:

@@ -9,10 +9,10 @@ from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.standardized import (
     definitions,
     delta_se,
-    row_jacobian,
     standardized_values,
     with_inference,
 )
+from fosa_sem.model.labels import row_jacobian
 
 
 def is_free(fit: FimlFit) -> list[bool]:
@@ -37,7 +37,7 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
         lhs op rhs label group est se z pvalue ci_lower ci_upper; se 0 and z NaN for what is fixed, group 0 for
         ``:=``.
     """
-    jacobian = row_jacobian(fit)
+    jacobian = row_jacobian(fit.table)
     values = fit.estimates().astype(float)
     defined = definitions(fit, values, jacobian)
     rows = [(r.lhs, r.op, r.rhs, r.label, r.group) for r in fit.table.rows]

@@ -12,7 +12,8 @@ from scipy import special
 
 from fosa_sem.errors import OptionError
 from fosa_sem.inference.fit import FimlFit
-from fosa_sem.syntax.expressions import Dual, evaluate
+from fosa_sem.model.labels import label_values
+from fosa_sem.syntax.expressions import Dual
 from fosa_sem.syntax.table import Row
 
 Array = NDArray[np.inexact]
@@ -78,24 +79,8 @@ def complex_jacobian(fit: FimlFit, kind: StandardizedType) -> FloatArray:
 
 def definitions(fit: FimlFit, values: Array, jacobian: FloatArray) -> list[Dual]:
     """Value and gradient with respect to theta of every ``:=`` parameter, from those of the rows."""
-    known: dict[str, Dual] = {}
-    for i, row in enumerate(fit.table.rows):
-        for name in {row.label, row.plabel} - {"", *known}:
-            known[name] = Dual(float(values[i]), jacobian[i])
-    found = []
-    for definition in fit.table.definitions:
-        known[definition.lhs] = evaluate(definition.formulas[0], known, len(fit.theta))
-        found.append(known[definition.lhs])
-    return found
-
-
-def row_jacobian(fit: FimlFit) -> FloatArray:
-    """d estimate / d theta of every row, shape (rows, k): zeros and ones."""
-    jacobian = np.zeros((len(fit.table.rows), len(fit.theta)))
-    for i, row in enumerate(fit.table.rows):
-        if row.free:
-            jacobian[i, row.free - 1] = 1.0
-    return jacobian
+    known = label_values(fit.table, values, jacobian)
+    return [known[definition.lhs] for definition in fit.table.definitions]
 
 
 def delta_se(jacobian: FloatArray, vcov: FloatArray | None) -> FloatArray:

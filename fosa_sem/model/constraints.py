@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from fosa_sem.errors import ModelSpecificationError
+from fosa_sem.model.labels import label_values, row_jacobian, row_values
 from fosa_sem.syntax.expressions import Dual, evaluate
 from fosa_sem.syntax.statements import Statement
 from fosa_sem.syntax.table import ParameterTable
@@ -89,16 +90,8 @@ def _linear(statement: Statement, table: ParameterTable) -> tuple[FloatArray, fl
 
 def _difference(statement: Statement, table: ParameterTable, theta: FloatArray) -> Dual:
     """Left side less right side, with its gradient."""
-    k = table.n_free
-    known: dict[str, Dual] = {}
-    for row in table.rows:
-        value = theta[row.free - 1] if row.free else row.ustart
-        gradient = np.eye(k)[row.free - 1] if row.free else np.zeros(k)
-        for name in {row.label, row.plabel} - {"", *known}:
-            known[name] = Dual(float(value), gradient)
-    for definition in table.definitions:
-        known[definition.lhs] = evaluate(definition.formulas[0], known, k)
-    left, right = (evaluate(formula, known, k) for formula in statement.formulas)
+    known = label_values(table, row_values(table, theta), row_jacobian(table))
+    left, right = (evaluate(formula, known, table.n_free) for formula in statement.formulas)
     return Dual(left.value - right.value, left.gradient - right.gradient)
 
 

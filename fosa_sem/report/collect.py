@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from fosa_sem.data.diagnostics import coverage_table, missing_rates, pattern_table
 from fosa_sem.imputation.completion import Completion
@@ -15,6 +14,7 @@ from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.fit_measures import fit_measures
 from fosa_sem.inference.parameters import is_free, parameter_estimates
 from fosa_sem.inference.standardized import r_squared
+from fosa_sem.model.scaling import correlation
 from fosa_sem.report.records import Distribution, FitReport, ImputationReport
 
 
@@ -91,14 +91,9 @@ def _residual_correlations(fit: FimlFit) -> tuple[pd.DataFrame, ...]:
     tables = []
     for ram, saturated in zip(fit.problem.maps, fit.problem.saturated, strict=True):
         implied = ram.moments(fit.theta)[1]
-        difference = _correlation(saturated.cov) - _correlation(implied)
+        difference = correlation(saturated.cov) - correlation(implied)
         tables.append(pd.DataFrame(difference, index=names, columns=names))
     return tuple(tables)
-
-
-def _correlation(cov: NDArray[np.float64]) -> NDArray[np.float64]:
-    sd = np.sqrt(np.diag(cov))
-    return np.asarray(cov / np.outer(sd, sd))
 
 
 def _call(fit: FimlFit) -> tuple[tuple[str, str], ...]:

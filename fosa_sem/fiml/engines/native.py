@@ -15,6 +15,7 @@ from fosa_sem.fiml.information import observed_information
 from fosa_sem.fiml.optimizer import TOLERANCE, Climb, ValueAndGradient, fisher_scoring, quasi_newton
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import cautious_starts, starting_values
+from fosa_sem.model.scaling import correlation_eigenvalues
 
 FloatArray = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ class NativeEngine:
                 "the starting values imply a covariance matrix that is not positive definite; "
                 "check fixed values and start() modifiers"
             )
-        if not best.converged or _smallest_eigenvalue(_metric(problem)(best.point)) < SINGULAR:
+        if not best.converged or _smallest(_metric(problem)(best.point)) < SINGULAR:
             cautious = [problem.equality.reduce(theta) for theta in cautious_starts(problem)]
             further = [_climb(problem, other, warm=False) for other in (start, *cautious)]
             further += [_climb(problem, other) for other in (*cautious, *_random_starts(problem, start))]
@@ -106,16 +107,11 @@ def _promise(problem: FitProblem, point: FloatArray) -> float:
 
 def _is_maximum(problem: FitProblem, climb: Climb) -> bool:
     """Whether the climb arrived where the likelihood bends down in every direction."""
-    return climb.converged and _smallest_eigenvalue(_curvature(problem, climb.point)) > FLAT
+    return climb.converged and _smallest(_curvature(problem, climb.point)) > FLAT
 
 
-def _smallest_eigenvalue(information: FloatArray) -> float:
-    """On the correlation scale; -inf if a diagonal entry is not positive."""
-    diagonal = np.diag(information)
-    if not np.isfinite(information).all() or np.any(diagonal <= 0):
-        return -math.inf
-    scale = 1.0 / np.sqrt(diagonal)
-    return float(np.linalg.eigvalsh(information * np.outer(scale, scale)).min(initial=1.0))
+def _smallest(information: FloatArray) -> float:
+    return float(correlation_eigenvalues(information).min(initial=1.0))
 
 
 def _random_starts(problem: FitProblem, start: FloatArray) -> list[FloatArray]:
