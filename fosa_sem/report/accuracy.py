@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-OVERALL = "overall"
-METRICS = ("mse", "rmse", "mae", "r2", "kl", "wasserstein", "cov_error")
+from fosa_sem.evaluate.metrics import OVERALL, SCORES
+
 METRIC_NAMES = {
     "mse": "MSE",
     "rmse": "RMSE",
@@ -26,7 +26,7 @@ class Accuracy:
 
     Attributes
     ----------
-    mean, sd : DataFrame, index: method, columns: those of `METRICS` that were computed
+    mean, sd : DataFrame, index: method, columns: those of `SCORES` that were computed
         Mean and standard deviation over seeds; the deviation is NaN with one seed.
     n_seeds : int
     """
@@ -50,7 +50,7 @@ def overall_accuracy(metrics: pd.DataFrame) -> Accuracy:
         Long table of `ImputationReport.metrics`.
     """
     overall = metrics[metrics["variable"] == OVERALL]
-    columns = [name for name in METRICS if name in metrics.columns]
+    columns = [name for name in SCORES if name in metrics.columns]
     grouped = overall.groupby("method", sort=False)[columns]
     n_seeds = overall["seed"].nunique() if "seed" in overall.columns else 1
     return Accuracy(mean=grouped.mean(), sd=grouped.std(), n_seeds=n_seeds)
