@@ -45,6 +45,10 @@ class FitProblem:
     saturated: tuple[SaturatedMoments, ...]
     equality: EqualityConstraints
 
+    def tangent(self, theta: FloatArray) -> FloatArray:
+        """Basis of the directions that the constraints leave open at ``theta``, shape (k, r)."""
+        return self.equality.basis
+
     def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Log-likelihood and its gradient.
 

@@ -53,9 +53,9 @@ class Audit:
     maximum: bool
 
 
-def covariance_of_estimates(problem: FitProblem, information: FloatArray) -> FloatArray | None:
-    """Inverse information on the equality constraints, shape (k, k); None if it is singular or indefinite."""
-    basis = problem.equality.basis
+def covariance_of_estimates(problem: FitProblem, theta: FloatArray, information: FloatArray) -> FloatArray | None:
+    """Inverse information on the constraints, shape (k, k); None if it is singular or indefinite."""
+    basis = problem.tangent(theta)
     reduced = basis.T @ information @ basis
     if not np.isfinite(reduced).all() or _condition(reduced) < SINGULAR:
         return None
@@ -82,7 +82,7 @@ def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, vcov:
         Observed.
     vcov : ndarray, shape (k, k), or None
     """
-    basis = problem.equality.basis
+    basis = problem.tangent(theta)
     gradient = problem.value_and_gradient(theta)[1]
     condition = _condition(basis.T @ information @ basis)
     stationarity = math.nan if vcov is None else float(gradient @ vcov @ gradient)

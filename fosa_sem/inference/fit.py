@@ -150,7 +150,7 @@ def fit(model: str, data: pd.DataFrame, options: FitOptions | None = None) -> Fi
     if not np.isfinite(theta).all() or not np.isfinite(joint):
         raise ConvergenceError(f"engine {engine.name!r} found no estimate with a finite likelihood")
     information = observed_information(problem, theta)
-    vcov = auditing.covariance_of_estimates(problem, information)
+    vcov = auditing.covariance_of_estimates(problem, theta, information)
     found_audit = auditing.audit(problem, theta, information, vcov)
     if not options.ridge:  # the dependence explains what the audit finds, and its own warning says so
         auditing.warn(found_audit)
