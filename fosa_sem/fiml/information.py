@@ -1,17 +1,198 @@
-"""The observed information, from the analytic gradient."""
+"""Information matrices: of the moments (mean, then lower triangle of the covariance, row by row), and of theta.
+
+With V_k the inverse of Sigma_oo of pattern k, padded with zeros, W_k = cov_k + d_k d_k' and d_k = mean_k - mu, minus the
+second differential of the log-likelihood is
+
+    sum_k n_k [ dmu' V dmu + 2 dmu' V dSigma V d + tr(dSigma V dSigma (V W V - V / 2)) ].
+
+The sums over patterns of products of entries of two symmetric matrices are one matrix product over patterns; the
+entries of the information are then picked from it, so that p = 40 variables with 1,000 patterns take about .1 s.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fosa_sem.data.patterns import MissingPatterns
+from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
+from fosa_sem.model.ram import RamMap
 
 FloatArray = NDArray[np.float64]
+InformationKind = Literal["observed", "expected", "first.order"]
+
+CHUNK = 2_000_000
+"""Numbers that a block of casewise scores may hold (16 MB)."""
+
+
+def moment_information(
+    patterns: MissingPatterns, mean: FloatArray, cov: FloatArray, kind: InformationKind, values: FloatArray | None = None
+) -> FloatArray:
+    """Information of all rows about the moments.
+
+    Parameters
+    ----------
+    patterns : MissingPatterns
+    mean : ndarray, shape (p,)
+    cov : ndarray, shape (p, p)
+        Where to evaluate.
+    kind : {"observed", "expected", "first.order"}
+        Minus the Hessian; its expectation given the patterns; the sum over rows of squared scores.
+    values : ndarray, shape (N, p)
+        The rows, for "first.order" only.
+
+    Returns
+    -------
+    ndarray, shape (q, q), q = p + p (p + 1) / 2
+        lavaan: ``lav_mvnorm_missing_information_*``, times N.
+    """
+    V = pattern_precisions(patterns, cov)
+    if kind == "first.order":
+        assert values is not None
+        return _first_order(patterns, mean, V, values)
+    p, n = len(mean), patterns.n
+    lower = np.tril_indices(p)
+    out = np.zeros((p + len(lower[0]),) * 2)
+    out[:p, :p] = np.tensordot(n, V, 1)
+    flat = V[:, lower[0], lower[1]]
+    other = 0.5 * n[:, None] * flat
+    if kind == "observed":
+        u, products = _pattern_scores(patterns, mean, V)
+        other = products - other
+        out[:p, p:] = _pick_mixed(u.T @ flat, lower)
+        out[p:, :p] = out[:p, p:].T
+    block = _pick(flat.T @ other, lower)
+    out[p:, p:] = (block + block.T) / 2.0
+    return out
+
+
+def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray:
+    """Inverse of Sigma_oo of every pattern, padded with zeros, shape (K, p, p)."""
+    scale = np.sqrt(np.diag(cov))
+    P = np.linalg.inv(cov / np.outer(scale, scale)) / np.outer(scale, scale)
+    P = (P + P.T) / 2.0
+    V = np.broadcast_to(P, (len(patterns.n), *P.shape)).copy()
+    for batch in patterns.batches:
+        missing = batch.missing
+        block = P[missing[:, :, None], missing[:, None, :]]
+        across = P[missing]
+        V[batch.patterns] -= across.transpose(0, 2, 1) @ np.linalg.solve(block, across)
+    V *= patterns.observed[:, :, None] & patterns.observed[:, None, :]
+    return V
+
+
+def _pattern_scores(patterns: MissingPatterns, mean: FloatArray, V: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """n V d, shape (K, p), and the lower triangle of n V W V, shape (K, p (p + 1) / 2)."""
+    d = np.where(patterns.observed, patterns.mean - mean, 0.0)
+    u = np.matmul(V, d[:, :, None])[:, :, 0]
+    cross = np.zeros_like(V)
+    np.add.at(cross, patterns.row_pattern[len(d) :], patterns.factor[:, :, None] * patterns.factor[:, None, :])
+    products = V @ cross @ V + patterns.n[:, None, None] * u[:, :, None] * u[:, None, :]
+    lower = np.tril_indices(len(mean))
+    return patterns.n[:, None] * u, products[:, lower[0], lower[1]]
+
+
+def _places(p: int) -> NDArray[np.intp]:
+    """Where an entry of a symmetric matrix stands in its lower triangle, shape (p, p)."""
+    i, j = np.indices((p, p))
+    high, low = np.maximum(i, j), np.minimum(i, j)
+    return np.asarray(high * (high + 1) // 2 + low)
+
+
+def _pick(sums: FloatArray, lower: tuple[NDArray[np.intp], NDArray[np.intp]]) -> FloatArray:
+    """Entry ((a, b), (c, d)) = tr(E_ab V E_cd M) from sums of V[., .] M[., .], E_ab being the symmetric unit matrix."""
+    at = _places(int(lower[0].max(initial=0)) + 1)
+    a, b = lower[0][:, None], lower[1][:, None]
+    c, d = lower
+    total = sums[at[b, c], at[d, a]] + sums[at[b, d], at[c, a]]
+    total += sums[at[a, c], at[d, b]] + sums[at[a, d], at[c, b]]
+    weight = np.where(c == d, 0.5, 1.0)
+    return np.asarray(total * np.outer(weight, weight))
+
+
+def _pick_mixed(sums: FloatArray, lower: tuple[NDArray[np.intp], NDArray[np.intp]]) -> FloatArray:
+    """Entry (i, (c, d)) = (V E_cd u)_i from sums of u[.] V[., .]."""
+    p = len(sums)
+    at = _places(p)
+    i = np.arange(p)[:, None]
+    c, d = lower
+    return np.asarray((sums[d, at[i, c]] + sums[c, at[i, d]]) * np.where(c == d, 0.5, 1.0))
+
+
+def moment_scores(
+    patterns: MissingPatterns, mean: FloatArray, cov: FloatArray, values: FloatArray
+) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
+    """Scores of single rows about the moments, in blocks of rows.
+
+    Parameters
+    ----------
+    patterns : MissingPatterns
+        Of these rows.
+    mean, cov : ndarray
+    values : ndarray, shape (N, p)
+
+    Yields
+    ------
+    rows : ndarray of int, shape (b,)
+    scores : ndarray, shape (b, p + p (p + 1) / 2)
+        d loglik_i / d (mean, lower triangle of cov).
+    """
+    V = pattern_precisions(patterns, cov)
+    lower = np.tril_indices(len(mean))
+    weight = np.where(lower[0] == lower[1], 0.5, 1.0)
+    for rows, u in _row_scores(patterns, mean, V, values):
+        products = u[:, lower[0]] * u[:, lower[1]]
+        products -= V[:, lower[0], lower[1]][patterns.pattern_of_row[rows]]
+        yield rows, np.hstack([u, products * weight])
+
+
+def _row_scores(
+    patterns: MissingPatterns, mean: FloatArray, V: FloatArray, values: FloatArray
+) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
+    """V (y - mu) of every row, in blocks of rows that follow the order of the patterns."""
+    order = np.argsort(patterns.pattern_of_row, kind="stable")
+    pattern = patterns.pattern_of_row[order]
+    size = max(1, CHUNK // (len(mean) * (len(mean) + 3) // 2))
+    for start in range(0, len(order), size):
+        rows, owner = order[start : start + size], pattern[start : start + size]
+        deviations = np.nan_to_num(values[rows] - mean)
+        edges = np.flatnonzero(np.diff(owner, prepend=-1, append=-1))
+        for i, j in zip(edges[:-1], edges[1:], strict=True):
+            deviations[i:j] = deviations[i:j] @ V[owner[i]]
+        yield rows, deviations
+
+
+def _first_order(patterns: MissingPatterns, mean: FloatArray, V: FloatArray, values: FloatArray) -> FloatArray:
+    """Sum of squared scores; what rows of a pattern share is taken out once per pattern."""
+    p = len(mean)
+    lower = np.tril_indices(p)
+    weight = np.concatenate([np.ones(p), np.where(lower[0] == lower[1], 0.5, 1.0)])
+    total = np.zeros((len(weight),) * 2)
+    for _, u in _row_scores(patterns, mean, V, values):
+        block = np.empty((len(u), len(weight)))
+        block[:, :p] = u
+        np.multiply(u[:, lower[0]], u[:, lower[1]], out=block[:, p:])
+        total += block.T @ block
+    first, products = _pattern_scores(patterns, mean, V)
+    shared = np.hstack([np.zeros_like(first), V[:, lower[0], lower[1]]])
+    crossed = np.hstack([first, products]).T @ shared
+    total += (patterns.n[:, None] * shared).T @ shared - crossed - crossed.T
+    return np.asarray(total * np.outer(weight, weight))
+
+
+def moment_jacobian(ram: RamMap, theta: FloatArray) -> FloatArray:
+    """d (mean, lower triangle of cov) / d theta, shape (q, k) (lavaan: ``lavInspect(fit, "delta")``)."""
+    d_mean, d_cov = ram.jacobian(theta)
+    lower = np.tril_indices(ram.n_observed)
+    return np.vstack([d_mean.T, d_cov[:, lower[0], lower[1]].T])
 
 
 def observed_information(problem: FitProblem, theta: FloatArray) -> FloatArray:
-    """Negative Hessian of the log-likelihood, by central differences of the analytic gradient.
+    """Negative Hessian of the log-likelihood, in closed form.
 
     Parameters
     ----------
@@ -23,18 +204,15 @@ def observed_information(problem: FitProblem, theta: FloatArray) -> FloatArray:
     ndarray, shape (k, k)
         lavaan: ``observed.information = "hessian"``.
 
-    Notes
-    -----
-    Steps are 1e-3 complete-data standard errors: the truncation error is of the order 1e-6 / N of an entry.
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the implied covariance matrix is not positive definite.
     """
-    diagonal = np.diag(problem.complete_information(theta))
-    steps = 1e-3 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    columns = []
-    for i, step in enumerate(steps):
-        ahead, behind = theta.copy(), theta.copy()
-        ahead[i] += step
-        behind[i] -= step
-        change = problem.value_and_gradient(behind)[1] - problem.value_and_gradient(ahead)[1]
-        columns.append(change / (ahead[i] - behind[i]))
-    hessian = np.array(columns).reshape(len(theta), len(theta))
-    return np.asarray((hessian + hessian.T) / 2.0)
+    total = np.zeros((len(theta), len(theta)))
+    for ram, patterns in zip(problem.maps, problem.patterns, strict=True):
+        mean, cov = ram.moments(theta)
+        slopes = moment_jacobian(ram, theta)
+        total += slopes.T @ moment_information(patterns, mean, cov, "observed") @ slopes
+        total -= ram.curvature(theta, *evaluate(patterns, mean, cov).moment_gradient())
+    return (total + total.T) / 2.0

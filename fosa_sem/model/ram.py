@@ -191,3 +191,45 @@ class RamMap:
         row, index = self.intercepts.T
         np.add.at(d_mean, index, total[:, row].T)
         return d_mean, d_cov
+
+    def curvature(self, theta: FloatArray, mean_gradient: FloatArray, cov_gradient: FloatArray) -> FloatArray:
+        """Second derivatives of g' mean(theta) + tr(G cov(theta)) with g, G held fixed.
+
+        What the Hessian of a function of the moments has beyond the curvature in the moments themselves.
+
+        Parameters
+        ----------
+        theta, mean_gradient, cov_gradient
+            As for `pull_back`.
+
+        Returns
+        -------
+        ndarray, shape (k, k)
+
+        Notes
+        -----
+        Moving A[c, d] moves B by B[:, c] B[d, :]; every entry is a sum of products of entries of B, K = B'F'GFB,
+        L = B'F'GF cov, h = B'F'g and the joint moments.
+        """
+        at = self.matrices(theta)
+        p = self.n_observed
+        B, cov, mean = at.total, at.cov, at.mean
+        K = B[:p].T @ cov_gradient @ B[:p]
+        L = B[:p].T @ cov_gradient @ cov[:p]
+        h = B[:p].T @ mean_gradient
+        out = np.zeros((self.n_theta, self.n_theta))
+        c, d, effect = self.effects.T
+        a, b = c[:, None], d[:, None]
+        second = 2.0 * (B[d, a] * L[c, b] + K[a, c] * cov[d, b] + L[a, d] * B[b, c])
+        second += B[d, a] * h[c] * mean[b] + h[a] * B[b, c] * mean[d]
+        out[np.ix_(effect, effect)] = second
+        row, col, index = self.covariances.T
+        a, b = row[:, None], col[:, None]
+        mixed = np.where(a == b, 1.0, 2.0) * (B[d, a] * K[c, b] + K[a, c] * B[d, b])
+        out[np.ix_(index, effect)] = mixed
+        out[np.ix_(effect, index)] = mixed.T
+        row, index = self.intercepts.T
+        mixed = B[d, row[:, None]] * h[c]
+        out[np.ix_(index, effect)] = mixed
+        out[np.ix_(effect, index)] = mixed.T
+        return out
