@@ -37,12 +37,13 @@ class Moments:
     ----------
     group : str
         Label; empty without groups.
-    mean : Series, length p
+    mean : Series, length p, or None
+        None for a model without a mean structure.
     cov : DataFrame, shape (p, p)
     """
 
     group: str
-    mean: pd.Series
+    mean: pd.Series | None
     cov: pd.DataFrame
 
 
@@ -206,8 +207,12 @@ class SemResults:
 
     def _moments(self, groups: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[Moments, ...]:
         names = list(self.fit.table.names.observed)
+        has_means = self.fit.table.meanstructure
         return tuple(
-            Moments(group=g.label, mean=pd.Series(m, index=names), cov=pd.DataFrame(c, index=names, columns=names))
+            Moments(
+                group=g.label, mean=pd.Series(m, index=names) if has_means else None,
+                cov=pd.DataFrame(c, index=names, columns=names),
+            )  # fmt: skip
             for g, (m, c) in zip(self.fit.sample.groups, groups, strict=True)
         )
 
@@ -223,11 +228,7 @@ class SemResults:
 
     @cached_property
     def _free_names(self) -> list[str]:
-        several = len(self.fit.sample.groups) > 1
-        return [
-            row.label or f"{row.lhs}{row.op}{row.rhs}" + (f".g{row.group}" if several and row.group > 1 else "")
-            for row in self.fit.table.free_rows()
-        ]
+        return self.fit.table.free_names()
 
     def coef(self) -> pd.Series:
         """Free parameters by name (lavaan: ``coef()``)."""

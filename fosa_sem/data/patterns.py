@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,6 +128,18 @@ class MissingPatterns:
         owner = np.concatenate([self.row_pattern[len(self.n) :], pattern])
         factor = np.vstack([self.factor, noise])
         return self._assemble(self.observed, self.n, self.mean, factor, owner, self.pattern_of_row)
+
+    def of_columns(self, columns: Sequence[int]) -> MissingPatterns:
+        """Patterns of some columns alone; rows that have none of them are left out, patterns may repeat."""
+        seen = self.observed[:, columns]
+        kept = seen.any(axis=1)
+        place = np.cumsum(kept) - 1
+        owner = self.row_pattern[len(self.n) :]
+        rows = kept[owner]
+        return self._assemble(
+            seen[kept], self.n[kept], self.mean[kept][:, columns], self.factor[rows][:, columns], place[owner[rows]],
+            np.zeros(0, dtype=np.intp),
+        )  # fmt: skip
 
     @classmethod
     def _assemble(

@@ -76,8 +76,8 @@ class Sample:
 
 
 def take_sample(
-    data: pd.DataFrame, variables: Sequence[str], *, complete: Sequence[str] = (), group: str | None = None,
-    spans: dict[str, SourceSpan] | None = None,
+    data: pd.DataFrame, variables: Sequence[str], *, complete: Sequence[str] = (), listwise: bool = False,
+    group: str | None = None, group_label: Sequence[str] = (), spans: dict[str, SourceSpan] | None = None,
 ) -> Sample:  # fmt: skip
     """Check the columns, drop the rows that cannot be used, and group the rest by pattern.
 
@@ -89,8 +89,12 @@ def take_sample(
         Columns of the model.
     complete : sequence of str
         Columns in which a missing value drops the row (exogenous variables with ``fixed_x=True``).
+    listwise : bool, default False
+        ``complete`` are all of the variables, because the user asked for it.
     group : str, optional
         Column that holds the groups.
+    group_label : sequence of str
+        Which groups to use, in which order; all in order of first appearance by default.
     spans : mapping, optional
         Place of each variable in the model string, for messages.
 
@@ -113,7 +117,8 @@ def take_sample(
     data = check_table(data)
     check_names(data, [*variables, *([group] if group else [])], spans or {})
     matrix = np.column_stack([check_column(take_column(data, name)) for name in variables])
-    usable, dropped = _usable_rows(matrix, list(variables), complete, data[group] if group else None)
+    labels = group_labels(data[group]) if group else None
+    usable, dropped = _usable_rows(matrix, list(variables), complete, labels, group_label, listwise=listwise)
     _warn_dropped(dropped, len(data))
     if not usable.any():
         raise DataError(f"none of the {len(data)} rows can be used: " + "; ".join(f"{c} {r}" for r, c in dropped))
@@ -121,7 +126,7 @@ def take_sample(
         if not usable.all():
             check_column(pd.Series(matrix[usable, j], name=name))
     groups = tuple(
-        _group_sample(label, rows, matrix, variables) for label, rows in _groups(data[group] if group else None, usable)
+        _group_sample(label, rows, matrix, variables) for label, rows in _groups(labels, usable, group_label)
     )
     empty = np.isnan(matrix).all(axis=1) & (data[group].notna().to_numpy() if group else True) & (not complete)
     sample = Sample(
@@ -132,14 +137,20 @@ def take_sample(
 
 
 def _usable_rows(
-    matrix: FloatArray, variables: list[str], complete: Sequence[str], group: pd.Series | None
-) -> tuple[NDArray[np.bool_], tuple[tuple[str, int], ...]]:
+    matrix: FloatArray, variables: list[str], complete: Sequence[str], group: pd.Series | None,
+    group_label: Sequence[str], *, listwise: bool,
+) -> tuple[NDArray[np.bool_], tuple[tuple[str, int], ...]]:  # fmt: skip
     missing = np.isnan(matrix)
     usable = np.ones(len(matrix), dtype=bool)
     reasons: list[tuple[str, NDArray[np.bool_]]] = [("empty rows", np.asarray(missing.all(axis=1)))]
     if group is not None:
         reasons.insert(0, (f"rows without a value of the group variable {group.name!r}", group.isna().to_numpy()))
-    if complete:
+        if group_label:
+            others = group.notna() & ~group.isin(list(group_label))
+            reasons.insert(1, ("rows of groups that group_label does not name", others.to_numpy()))
+    if listwise:
+        reasons.append(("rows with a missing value (listwise deletion)", np.asarray(missing.any(axis=1))))
+    elif complete:
         at = [variables.index(name) for name in complete]
         shown = ", ".join(complete)
         reasons.append(
@@ -164,13 +175,21 @@ def group_labels(group: pd.Series) -> pd.Series:
     return group.map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v), na_action="ignore")
 
 
-def _groups(group: pd.Series | None, usable: NDArray[np.bool_]) -> list[tuple[str, IntArray]]:
+def _groups(
+    group: pd.Series | None, usable: NDArray[np.bool_], group_label: Sequence[str]
+) -> list[tuple[str, IntArray]]:
     if group is None:
         return [("", np.flatnonzero(usable))]
-    codes, levels = pd.factorize(group_labels(group).to_numpy()[usable])
+    codes, levels = pd.factorize(group.to_numpy()[usable])
     rows = np.flatnonzero(usable)
+    absent = [label for label in group_label if label not in levels]
+    if absent:
+        known = ", ".join(str(level) for level in levels)
+        raise DataError(f"group_label names {absent[0]!r}, of which no row can be used; the groups are {known}")
     if len(levels) < 2:
         raise DataError(f"group variable {group.name!r} has {len(levels)} group with data; at least two are needed")
+    if group_label:
+        return [(label, rows[codes == list(levels).index(label)]) for label in group_label]
     return [(level, rows[codes == i]) for i, level in enumerate(levels)]
 
 

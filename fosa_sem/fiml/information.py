@@ -70,6 +70,29 @@ def moment_information(
     return out
 
 
+def expected_form(
+    patterns: MissingPatterns, cov: FloatArray, mean_change: FloatArray, cov_change: FloatArray
+) -> float:
+    """The quadratic form of a change of the moments in their expected information.
+
+    Parameters
+    ----------
+    patterns : MissingPatterns
+    cov : ndarray, shape (p, p)
+        Where to evaluate.
+    mean_change, cov_change : ndarray, shape (p,), (p, p)
+
+    Returns
+    -------
+    float
+        sum over patterns of n [d' V d + tr(V D V D) / 2].
+    """
+    V = pattern_precisions(patterns, cov)
+    moved = V @ cov_change
+    squares = 0.5 * (moved * moved.transpose(0, 2, 1)).sum(axis=(1, 2)) + (V @ mean_change) @ mean_change
+    return float(patterns.n @ squares)
+
+
 def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray:
     """Inverse of Sigma_oo of every pattern, padded with zeros, shape (K, p, p)."""
     scale = np.sqrt(np.diag(cov))

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from fosa_sem.errors import AdmissibilityWarning, ConvergenceWarning
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.identification import flat_parameters, row_name
-from fosa_sem.model.scaling import correlation_eigenvalues
+from fosa_sem.model.scaling import condition
 
 FloatArray = NDArray[np.float64]
 
 STATIONARY = 1e-6
 """Largest g' I^-1 g (twice the log-likelihood still to gain) at which theta counts as a maximum."""
-SINGULAR = 1e-10
-"""Smallest eigenvalue of the information on the correlation scale, relative to the largest, for it to be regular."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +51,6 @@ class Audit:
     maximum: bool
 
 
-def covariance_of_estimates(problem: FitProblem, theta: FloatArray, information: FloatArray) -> FloatArray | None:
-    """Inverse information on the constraints, shape (k, k); None if it is singular or indefinite."""
-    basis = problem.tangent(theta)
-    reduced = basis.T @ information @ basis
-    if not np.isfinite(reduced).all() or _condition(reduced) < SINGULAR:
-        return None
-    scale = 1.0 / np.sqrt(np.diag(reduced))
-    inverse = np.linalg.inv(reduced * np.outer(scale, scale)) * np.outer(scale, scale)
-    return np.asarray(basis @ inverse @ basis.T)
-
-
-def _condition(information: FloatArray) -> float:
-    if information.size == 0:
-        return 1.0
-    values = correlation_eigenvalues(information)
-    return float(values[0] / values[-1]) if np.isfinite(values).all() else -math.inf
-
-
 def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, vcov: FloatArray | None) -> Audit:
     """Examine an estimate.
 
@@ -84,7 +64,7 @@ def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, vcov:
     """
     basis = problem.tangent(theta)
     gradient = problem.value_and_gradient(theta)[1]
-    condition = _condition(basis.T @ information @ basis)
+    curvature = condition(basis.T @ information @ basis)
     stationarity = math.nan if vcov is None else float(gradient @ vcov @ gradient)
     flat = () if vcov is not None or not np.isfinite(information).all() else flat_parameters(
         problem.table, basis, information
@@ -101,7 +81,7 @@ def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, vcov:
         if row.op == "~~" and row.lhs == row.rhs and theta[row.free - 1] < 0
     )
     return Audit(
-        stationarity=stationarity, information_condition=condition, smallest_eigenvalue=smallest,
+        stationarity=stationarity, information_condition=curvature, smallest_eigenvalue=smallest,
         negative_variances=negative, improper_latent=improper, flat=tuple(flat),
         maximum=vcov is not None and stationarity < STATIONARY,
     )  # fmt: skip

@@ -1,4 +1,8 @@
-"""The baseline model: variables uncorrelated, except that exogenous observed ones keep their covariances."""
+"""The baseline model: variables uncorrelated, except for covariances with which every model starts.
+
+Those are the covariances among exogenous observed variables, or those of auxiliary variables with all others
+(DESCRIPTION_NOTES, ledger 5).
+"""
 
 from __future__ import annotations
 
@@ -8,66 +12,114 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
+from fosa_sem.fiml.engines.native import NativeEngine
 from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.saturated import available_case_moments, saturated_moments
+from fosa_sem.inference.tested import MomentPair, TestedModel, modelled_moments
+from fosa_sem.model.compile import compile_ram
+from fosa_sem.model.constraints import EqualityConstraints
+from fosa_sem.syntax.table import ParameterTable, Row, covariance_table
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceModels:
-    """Log-likelihoods and parameter counts of the saturated and the baseline model.
+    """Log-likelihoods of the saturated and the baseline model, joint with exogenous variables, per group.
 
     Attributes
     ----------
-    loglik_x : float
-        Of the exogenous variables alone, which conditional log-likelihoods leave out; 0 unless fixed.
-    saturated, baseline : float
-        Conditional on fixed exogenous variables.
+    exogenous : ndarray, shape (G,)
+        Log-likelihood of the exogenous variables alone, which conditional log-likelihoods leave out; 0 unless fixed.
+    saturated, baseline : ndarray, shape (G,)
     saturated_npar, baseline_npar : int
+    baseline_model : TestedModel
     """
 
-    loglik_x: float
-    saturated: float
-    baseline: float
+    exogenous: FloatArray
+    saturated: FloatArray
+    baseline: FloatArray
     saturated_npar: int
     baseline_npar: int
+    baseline_model: TestedModel
 
 
 def reference_models(problem: FitProblem) -> ReferenceModels:
-    """Evaluate both, with the exogenous part taken out where it is fixed (DESCRIPTION_NOTES, ledger 3 and 4)."""
+    """Evaluate both."""
     names = problem.table.names
     x = [names.observed.index(name) for name in names.observed_x]
-    p, fixed = len(names.observed), problem.table.fixed_x
-    loglik_x = saturated = baseline = 0.0
-    for group, moments in zip(problem.sample.groups, problem.saturated, strict=True):
-        mean, cov, loglik = _exogenous(group.values, x)
-        loglik_x += loglik if fixed else 0.0
-        saturated += moments.loglik
-        baseline += _baseline(group.patterns, x, mean, cov)
-    n_groups = len(problem.sample.groups)
-    x_npar = len(x) * (len(x) + 3) // 2
-    outside = x_npar if fixed else 0
+    pairs = _free_pairs(problem.table)
+    moments, exogenous = [], []
+    for patterns, saturated in zip(problem.patterns, problem.saturated, strict=True):
+        block = _exogenous(patterns, x, (saturated.mean, saturated.cov), fixed=problem.table.fixed_x)
+        exogenous.append(block[2] if problem.table.fixed_x else 0.0)
+        moments.append(_baseline(patterns, x, block[0], block[1]))
+    if problem.table.auxiliary:
+        moments = _fitted_baseline(problem, pairs)
+    model = _as_tested(problem, tuple(moments), pairs)
+    n_groups = len(problem.patterns)
+    logliks = [evaluate(p, *m).loglik for p, m in zip(problem.patterns, moments, strict=True)]
     return ReferenceModels(
-        loglik_x=loglik_x, saturated=saturated - loglik_x, baseline=baseline - loglik_x,
-        saturated_npar=n_groups * (p * (p + 3) // 2 - outside),
-        baseline_npar=n_groups * (2 * (p - len(x)) + x_npar - outside),
+        exogenous=np.array(exogenous), saturated=np.array([s.loglik for s in problem.saturated]),
+        baseline=np.array(logliks), saturated_npar=n_groups * int(modelled_moments(problem).sum()),
+        baseline_npar=model.basis.shape[0], baseline_model=model,
     )  # fmt: skip
 
 
-def _exogenous(values: FloatArray, x: list[int]) -> tuple[FloatArray, FloatArray, float]:
-    """ML moments of the exogenous variables by themselves, and their log-likelihood."""
+def _free_pairs(table: ParameterTable) -> list[tuple[int, int]]:
+    """Covariances (i > j) that the baseline model leaves free."""
+    names = table.names
+    special = table.auxiliary or names.observed_x
+    at = [names.observed.index(name) for name in special]
+    others = range(len(names.observed)) if table.auxiliary else at
+    return sorted({(max(i, j), min(i, j)) for i in at for j in others if i != j})
+
+
+def _exogenous(
+    patterns: MissingPatterns, x: list[int], saturated: MomentPair, *, fixed: bool
+) -> tuple[FloatArray, FloatArray, float]:
+    """Moments of the exogenous variables and their log-likelihood; fixed ones have those of the saturated model."""
     if not x:
         return np.zeros(0), np.zeros((0, 0)), 0.0
-    block = values[:, x]
-    moments = saturated_moments(MissingPatterns.from_values(block[~np.isnan(block).all(axis=1)]))
+    block = patterns.of_columns(x)
+    if fixed:
+        mean, cov = saturated[0][x], saturated[1][np.ix_(x, x)]
+        return mean, cov, evaluate(block, mean, cov).loglik
+    moments = saturated_moments(block)
     return moments.mean, moments.cov, moments.loglik
 
 
-def _baseline(patterns: MissingPatterns, x: list[int], x_mean: FloatArray, x_cov: FloatArray) -> float:
+def _baseline(patterns: MissingPatterns, x: list[int], x_mean: FloatArray, x_cov: FloatArray) -> MomentPair:
     mean, variance = available_case_moments(patterns)
     cov = np.diag(variance)
     mean[x] = x_mean
     cov[np.ix_(x, x)] = x_cov
-    return evaluate(patterns, mean, cov).loglik
+    return mean, cov
+
+
+def _fitted_baseline(problem: FitProblem, pairs: list[tuple[int, int]]) -> list[MomentPair]:
+    """With auxiliary variables the baseline model has no closed form."""
+    table = covariance_table(problem.table.names, pairs, problem.table.ngroups)
+    maps = compile_ram(table)
+    baseline = FitProblem(
+        table=table, sample=problem.sample, maps=maps, patterns=problem.patterns, saturated=problem.saturated,
+        equality=EqualityConstraints.from_table(table),
+    )  # fmt: skip
+    theta = NativeEngine().estimate(baseline).theta
+    return [ram.moments(theta) for ram in maps]
+
+
+def _as_tested(problem: FitProblem, moments: tuple[MomentPair, ...], pairs: list[tuple[int, int]]) -> TestedModel:
+    """The parameters of the baseline model are moments themselves, so that its slopes are zeros and ones."""
+    p = len(problem.table.names.observed)
+    row, col = np.tril_indices(p)
+    is_pair = np.isin(row * p + col, [i * p + j for i, j in pairs])
+    free = np.concatenate([np.ones(p, dtype=bool), (row == col) | is_pair]) & modelled_moments(problem)
+    own = np.eye(len(free))[:, free]
+    k = own.shape[1]
+    groups = len(moments)
+    slopes = tuple(np.hstack([own if g == h else np.zeros_like(own) for h in range(groups)]) for g in range(groups))
+    return TestedModel(
+        moments=moments, slopes=slopes, curvature=np.zeros((groups * k,) * 2), basis=np.eye(groups * k)
+    )

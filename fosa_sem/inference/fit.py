@@ -1,71 +1,56 @@
-"""The whole way from a model string and a table to a FIML solution: the one place where the stages are wired."""
+"""The whole way from a model string and a table to a solution: the one place where the stages are wired."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.data.sample import Sample, take_sample
-from fosa_sem.errors import (
-    CollinearityWarning,
-    ConvergenceError,
-    CoverageWarning,
-    DataError,
-    DependenceError,
-    ModelSpecificationError,
-    SourceSpan,
-)
+from fosa_sem.data.sample import Sample
+from fosa_sem.errors import ConvergenceError
 from fosa_sem.fiml.engines.base import find_engine
-from fosa_sem.fiml.information import observed_information
+from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
-from fosa_sem.fiml.saturated import SaturatedMoments, available_case_moments, saturated_moments
 from fosa_sem.inference import audit as auditing
+from fosa_sem.inference.assemble import UNBOUNDED, assemble
 from fosa_sem.inference.audit import Audit
 from fosa_sem.inference.baseline import ReferenceModels, reference_models
-from fosa_sem.inference.dependence import linear_relations
+from fosa_sem.inference.covariance import covariance_of_estimates
 from fosa_sem.inference.identification import check_identified
-from fosa_sem.inference.options import FitOptions
-from fosa_sem.model.compile import compile_ram
-from fosa_sem.model.constraints import EqualityConstraints
+from fosa_sem.inference.options import HESSIAN, FitOptions, ResolvedOptions
+from fosa_sem.inference.saturated_information import SaturatedInformation
+from fosa_sem.inference.scaled_tests import CorrectedTest, Scaling, corrected_test, scaling
+from fosa_sem.inference.tested import TestedModel, information_about_theta, tested_model
 from fosa_sem.model.labels import row_values
 from fosa_sem.model.signs import orient_factors
-from fosa_sem.syntax.build import build_table, refuse_other_models
-from fosa_sem.syntax.groups import relations_of_first_group
-from fosa_sem.syntax.names import VariableNames, classify
 from fosa_sem.syntax.parser import parse_model
-from fosa_sem.syntax.statements import Statement
 from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
 
-UNBOUNDED = (
-    "too few rows have enough values for the saturated model, whose likelihood grows without bound: chi-square and the "
-    "indices that need it are not given"
-)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FimlFit:
-    """A model fitted by full-information maximum likelihood, in log-likelihood units.
+    """A fitted model, in log-likelihood units; what tests need beyond it is computed when first asked for.
 
     Attributes
     ----------
     model : str
         The user's string.
     options : FitOptions
+        As given; `resolved` has lavaan's defaults filled in.
     problem : FitProblem
         Table, data as patterns, saturated moments, likelihood.
     theta : ndarray, shape (k,)
         In the order of the table's free rows.
+    tested : TestedModel
+        The model's moments and slopes at theta.
     vcov : ndarray, shape (k, k), or None
-        Inverse observed information; None if singular, or if a ridge was added.
-    loglik : float
-        Conditional on exogenous variables if ``fixed_x``.
+        Of theta, by the kind of standard errors asked for; None if the information is singular or a ridge was added.
+    saturated : SaturatedInformation
     references : ReferenceModels
     audit : Audit
     iterations : int or None
@@ -75,10 +60,12 @@ class FimlFit:
 
     model: str
     options: FitOptions
+    resolved: ResolvedOptions
     problem: FitProblem
     theta: FloatArray
+    tested: TestedModel
     vcov: FloatArray | None
-    loglik: float
+    saturated: SaturatedInformation
     references: ReferenceModels
     audit: Audit
     iterations: int | None
@@ -100,10 +87,110 @@ class FimlFit:
         return len(self.theta) - self.problem.equality.rank
 
     @property
+    def df(self) -> int:
+        """Degrees of freedom against the saturated model."""
+        return self.references.saturated_npar - self.npar
+
+    @property
     def has_test(self) -> bool:
         """Whether the saturated model exists, so that chi-square and what rests on it can be given."""
         bounded = not any(s.degenerate for s in self.problem.saturated)
-        return self.options.ridge == 0.0 and bounded and not self.sample.uncovered_pairs()
+        asked = self.resolved.test != "none"
+        return asked and self.options.ridge == 0.0 and bounded and not self.sample.uncovered_pairs()
+
+    @property
+    def n_rows(self) -> FloatArray:
+        """Rows used per group, shape (G,)."""
+        return np.array([float(g.patterns.n_rows) for g in self.sample.groups])
+
+    @property
+    def _weights(self) -> FloatArray:
+        """Rows per group as the likelihood counts them, shape (G,)."""
+        return np.array([float(p.n.sum()) for p in self.problem.patterns])
+
+    @property
+    def n_tests(self) -> float:
+        """N of RMSEA and its kin: less one per group for ``likelihood="wishart"``."""
+        return self.sample.n_used - (len(self.n_rows) if self.resolved.likelihood == "wishart" else 0)
+
+    @cached_property
+    def _joint(self) -> FloatArray:
+        """Log-likelihood of the model per group, joint with exogenous variables, shape (G,)."""
+        pairs = zip(self.problem.patterns, self.tested.moments, strict=True)
+        return np.array([evaluate(patterns, *moments).loglik for patterns, moments in pairs])
+
+    def _conditional(self, joint: FloatArray) -> float:
+        return float(((joint - self.references.exogenous) * self.n_rows / self._weights).sum())
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood, conditional on exogenous variables if ``fixed_x``."""
+        return self._conditional(self._joint)
+
+    @property
+    def loglik_saturated(self) -> float:
+        """That of the saturated model."""
+        return self._conditional(self.references.saturated)
+
+    def _chisq(self, joint: FloatArray) -> FloatArray:
+        factor = self.n_rows - 1.0 if self.resolved.likelihood == "wishart" else self.n_rows
+        # A saturated model differs from H1 by rounding alone, which must not print as -1e-10.
+        return np.maximum(2.0 * (self.references.saturated - joint), 0.0) * factor / self._weights
+
+    @property
+    def chisq_by_group(self) -> FloatArray:
+        """2 (loglik H1 - loglik H0), each group's part, shape (G,)."""
+        return self._chisq(self._joint)
+
+    @property
+    def chisq(self) -> float:
+        """2 (loglik H1 - loglik H0)."""
+        return float(self.chisq_by_group.sum())
+
+    @property
+    def fmin(self) -> float:
+        """Half of chi-square per row, the value that lavaan minimises."""
+        per_row = (self.references.saturated - self._joint) / self._weights
+        return max(float(per_row @ self.n_rows), 0.0) / self.sample.n_used
+
+    @property
+    def chisq_baseline(self) -> float:
+        """That of the baseline model."""
+        return float(self._chisq(self.references.baseline).sum())
+
+    @property
+    def df_baseline(self) -> int:
+        """Degrees of freedom of the baseline model."""
+        return self.references.saturated_npar - self.references.baseline_npar
+
+    @cached_property
+    def scaling(self) -> Scaling:
+        """Of the scaled test; there must be one."""
+        return scaling(self.problem, self.tested, self.saturated, self.resolved)
+
+    @cached_property
+    def scaling_baseline(self) -> Scaling:
+        """That of the baseline model."""
+        return scaling(self.problem, self.references.baseline_model, self.saturated, self.resolved)
+
+    def _corrected(self, model: TestedModel) -> CorrectedTest:
+        robust = self.resolved.scaled_test is not None
+        return corrected_test(self.problem, model, self.saturated, robust=robust)
+
+    @cached_property
+    def corrected(self) -> CorrectedTest:
+        """For the robust fit measures of FIML."""
+        return self._corrected(self.tested)
+
+    @cached_property
+    def corrected_baseline(self) -> CorrectedTest:
+        """That of the baseline model."""
+        return self._corrected(self.references.baseline_model)
+
+    @cached_property
+    def information(self) -> FloatArray:
+        """Information about theta as the standard errors use it, shape (k, k)."""
+        return information_about_theta(self.problem, self.tested, self.resolved.information)
 
     def estimates(self, theta: NDArray[np.inexact] | None = None) -> NDArray[np.inexact]:
         """Value of every row of the table, shape (rows,), at the estimate or another (complex) theta."""
@@ -141,102 +228,49 @@ def fit(model: str, data: pd.DataFrame, options: FitOptions | None = None) -> Fi
     """
     options = options or FitOptions()
     engine = find_engine(options.engine)
-    statements = parse_model(model)
-    problem = assemble(statements, data, options)
+    problem = assemble(parse_model(model), data, options)
     check_identified(problem)
     found = engine.estimate(problem)
     theta = orient_factors(problem.table, found.theta)
-    joint = problem.value_and_gradient(theta)[0]
-    if not np.isfinite(theta).all() or not np.isfinite(joint):
+    if not np.isfinite(theta).all() or not np.isfinite(problem.value_and_gradient(theta)[0]):
         raise ConvergenceError(f"engine {engine.name!r} found no estimate with a finite likelihood")
-    information = observed_information(problem, theta)
-    vcov = auditing.covariance_of_estimates(problem, theta, information)
-    found_audit = auditing.audit(problem, theta, information, vcov)
+    return evaluate_fit(
+        model, problem, theta, options, iterations=found.iterations, notes=_notes(problem, options, found.note)
+    )
+
+
+def evaluate_fit(
+    model: str, problem: FitProblem, theta: FloatArray, options: FitOptions, *, iterations: int | None = None,
+    notes: tuple[str, ...] = (),
+) -> FimlFit:  # fmt: skip
+    """Everything that is known at theta, whoever found it.
+
+    Parameters
+    ----------
+    model : str
+    problem : FitProblem
+    theta : ndarray, shape (k,)
+    options : FitOptions
+    iterations : int, optional
+    notes : tuple of str
+    """
+    resolved = options.resolve()
+    tested = tested_model(problem, theta)
+    saturated = SaturatedInformation(problem=problem, missing=resolved.missing)
+    hessian = information_about_theta(problem, tested, HESSIAN)
+    found_audit = auditing.audit(problem, theta, hessian, tested.inverse(hessian))
     if not options.ridge:  # the dependence explains what the audit finds, and its own warning says so
         auditing.warn(found_audit)
-    references = reference_models(problem)
-    return FimlFit(
-        model=model, options=options, problem=problem, theta=theta,
-        vcov=None if options.ridge else vcov,
-        loglik=joint - references.loglik_x, references=references, audit=found_audit,
-        iterations=found.iterations, notes=_notes(problem, options, found.note),
-    )  # fmt: skip
-
-
-def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: FitOptions) -> FitProblem:
-    """Model and data -> the problem that engines solve."""
-    switches = options.table_options()
-    refuse_other_models(statements)
-    names = classify(relations_of_first_group(statements))
-    if not names.observed:
-        raise ModelSpecificationError("the model has no formula for an observed variable")
-    _check_latent(names, data)
-    sample = take_sample(
-        data, names.observed, complete=names.observed_x if switches.fixed_x else (), group=options.group,
-        spans=_spans(statements),
-    )  # fmt: skip
-    table = build_table(statements, switches, len(sample.groups))
-    patterns = tuple(group.patterns for group in sample.groups)
-    saturated = tuple(saturated_moments(p) for p in patterns)
-    _check_dependence(names, patterns, saturated, options.ridge)
     if options.ridge:
-        patterns = tuple(p.with_ridge(options.ridge * available_case_moments(p)[1]) for p in patterns)
-        saturated = tuple(saturated_moments(p) for p in patterns)
-    if switches.fixed_x and names.observed_x:
-        table = table.with_exogenous([_exogenous_moments(names, s) for s in saturated])
-    return FitProblem(
-        table=table, sample=sample, maps=compile_ram(table), patterns=patterns, saturated=saturated,
-        equality=EqualityConstraints.from_table(table),
+        vcov = None
+    elif resolved.se == "standard" and resolved.information == HESSIAN:
+        vcov = tested.inverse(hessian)
+    else:
+        vcov = covariance_of_estimates(problem, tested, saturated, resolved)
+    return FimlFit(
+        model=model, options=options, resolved=resolved, problem=problem, theta=theta, tested=tested, vcov=vcov,
+        saturated=saturated, references=reference_models(problem), audit=found_audit, iterations=iterations, notes=notes,
     )  # fmt: skip
-
-
-def _check_dependence(
-    names: VariableNames, patterns: tuple[MissingPatterns, ...], saturated: tuple[SaturatedMoments, ...], ridge: float
-) -> None:
-    """Tell columns that are exactly dependent from a saturated model that has too few rows for its holes."""
-    degenerate = [(p, s) for p, s in zip(patterns, saturated, strict=True) if s.degenerate]
-    found = [(p, r) for p, s in degenerate for r in linear_relations(names.observed, s.cov, 1e-5)]
-    relations = "; ".join(r.text for p, r in found if r.is_shown_by(p))
-    if relations and not ridge:
-        raise DependenceError(
-            f"columns are exactly dependent, so the likelihood has no maximum: {relations}; "
-            "leave one of them out of the model"
-        )
-    if relations:
-        warnings.warn(
-            f"columns are exactly dependent ({relations}); a ridge of {ridge:g} of each variance was added: "
-            "imputations are usable, chi-square and standard errors are withheld",
-            CollinearityWarning,
-            stacklevel=3,
-        )
-    elif degenerate:
-        warnings.warn(UNBOUNDED, CoverageWarning, stacklevel=3)
-
-
-def _exogenous_moments(names: VariableNames, moments: SaturatedMoments) -> dict[tuple[str, str], float]:
-    at = {name: names.observed.index(name) for name in names.observed_x}
-    values = {(a, b): float(moments.cov[i, j]) for a, i in at.items() for b, j in at.items()}
-    values.update({(a, ""): float(moments.mean[i]) for a, i in at.items()})
-    return values
-
-
-def _spans(statements: tuple[Statement, ...]) -> dict[str, SourceSpan]:
-    """Where each variable first stands on a right-hand side, else the place of its first formula."""
-    spans: dict[str, SourceSpan] = {}
-    for s in statements:
-        if s.op in ("=~", "<~", "~", "~~"):
-            spans.setdefault(s.rhs, s.span)
-    for s in statements:
-        if s.block:
-            spans.setdefault(s.lhs, s.left)
-    return spans
-
-
-def _check_latent(names: VariableNames, data: pd.DataFrame) -> None:
-    columns = set(data.columns) if isinstance(data, pd.DataFrame) else set()
-    clash = [name for name in names.latent if name in columns]
-    if clash:
-        raise DataError(f"{clash[0]!r} is a latent variable of the model and a column of the data; rename one of them")
 
 
 def _notes(problem: FitProblem, options: FitOptions, engine_note: str) -> tuple[str, ...]:

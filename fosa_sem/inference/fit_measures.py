@@ -1,4 +1,4 @@
-"""Fit measures under lavaan's names; each formula stands once, as a function of numbers."""
+"""Fit measures of a fit under lavaan's names; the formulas stand in `fosa_sem.inference.indices`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import math
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import special
 
+from fosa_sem.fiml.information import expected_form
 from fosa_sem.inference.fit import FimlFit
-
-FloatArray = NDArray[np.float64]
-
-RMSEA_LEVEL = 0.90
-RMSEA_CLOSE, RMSEA_NOT_CLOSE = 0.05, 0.08
+from fosa_sem.inference.indices import (
+    RMSEA_CLOSE,
+    RMSEA_LEVEL,
+    RMSEA_NOT_CLOSE,
+    critical_n,
+    incremental_measures,
+    noncentral_measures,
+    residual_measures,
+    rmsea_measures,
+    robust_rmsea_measures,
+    upper_tail,
+)
+from fosa_sem.inference.scaled_tests import Scaling
+from fosa_sem.inference.tested import saturated_pairs
 
 
 def fit_measures(fit: FimlFit) -> pd.Series:
@@ -27,18 +35,24 @@ def fit_measures(fit: FimlFit) -> pd.Series:
     Returns
     -------
     Series
-        Indexed by lavaan's names. NaN where the saturated model does not exist (a pair of variables never observed
-        together, or a ridge).
+        Indexed by lavaan's names. Scaled versions stand beside a scaled test, robust ones there and for FIML. NaN where
+        the saturated model does not exist (a pair of variables never observed together, or a ridge).
     """
     values = likelihood_measures(fit)
-    if not fit.has_test:
-        names = [*_TEST_NAMES, *_RESIDUAL_NAMES]
-        values.update(dict.fromkeys((n for n in names if n not in values), math.nan))
-    else:
-        values.update(test_measures(fit))
-        values.update(residual_measures(fit))
-    order = [name for name in _ORDER if name in values]
-    return pd.Series({name: float(values[name]) for name in order}, name="value")
+    if fit.has_test:
+        values |= _chisquare_measures(fit) | _residual_measures(fit) | _goodness_measures(fit)
+    names = [name for name in _ORDER if _is_given(name, fit)]
+    return pd.Series({name: float(values.get(name, math.nan)) for name in names}, name="value")
+
+
+def _is_given(name: str, fit: FimlFit) -> bool:
+    """Whether a measure belongs to a fit, also where it is not defined."""
+    scaled = fit.resolved.scaled_test is not None
+    if name in ("scaling.factor.h0", "scaling.factor.h1"):
+        return scaled and fit.resolved.test != "satorra.bentler"
+    if name.endswith((".scaled", "scaling.factor")):
+        return scaled
+    return not name.endswith(".robust") or scaled or fit.resolved.is_fiml
 
 
 def likelihood_measures(fit: FimlFit) -> dict[str, float]:
@@ -46,8 +60,8 @@ def likelihood_measures(fit: FimlFit) -> dict[str, float]:
     n, npar = fit.sample.n_used, fit.npar
     return {
         "npar": npar,
-        "df": fit.references.saturated_npar - npar,
-        "baseline.df": fit.references.saturated_npar - fit.references.baseline_npar,
+        "df": fit.df,
+        "baseline.df": fit.df_baseline,
         "logl": fit.loglik,
         "aic": -2 * fit.loglik + 2 * npar,
         "bic": -2 * fit.loglik + npar * math.log(n),
@@ -59,154 +73,127 @@ def likelihood_measures(fit: FimlFit) -> dict[str, float]:
     }
 
 
-def test_measures(fit: FimlFit) -> dict[str, float]:
-    """Measures that rest on the chi-square statistic 2 (loglik H1 - loglik H0)."""
-    refs, n, n_groups = fit.references, fit.sample.n_used, len(fit.sample.groups)
-    # A saturated model differs from H1 by rounding alone, which must not print as -1e-10.
-    chisq = max(2.0 * (refs.saturated - fit.loglik), 0.0)
-    df = refs.saturated_npar - fit.npar
-    base = 2.0 * (refs.saturated - refs.baseline)
-    base_df = refs.saturated_npar - refs.baseline_npar
-    lower, upper = rmsea_interval(chisq, df, n, n_groups)
-    return {
-        "fmin": chisq / n / 2,
+def _chisquare_measures(fit: FimlFit) -> dict[str, float]:
+    """Measures that rest on chi-square, with their scaled and robust versions."""
+    n, chisq, df = fit.n_tests, fit.chisq, fit.df
+    base, base_df = fit.chisq_baseline, fit.df_baseline
+    values = {
+        "fmin": fit.fmin,
         "chisq": chisq,
-        "pvalue": _upper_tail(chisq, df),
+        "pvalue": upper_tail(chisq, df),
         "baseline.chisq": base,
-        "baseline.pvalue": _upper_tail(base, base_df),
+        "baseline.pvalue": upper_tail(base, base_df),
         **incremental_measures(chisq, df, base, base_df),
-        "unrestricted.logl": refs.saturated,
-        "rmsea": rmsea(chisq, df, n, n_groups),
-        "rmsea.ci.lower": lower,
-        "rmsea.ci.upper": upper,
-        "rmsea.pvalue": rmsea_pvalue(chisq, df, n, n_groups, RMSEA_CLOSE),
-        "rmsea.notclose.pvalue": 1.0 - rmsea_pvalue(chisq, df, n, n_groups, RMSEA_NOT_CLOSE),
+        "unrestricted.logl": fit.loglik_saturated,
+        **rmsea_measures(chisq, df, n, len(fit.n_rows)),
         "cn_05": critical_n(chisq, df, n, 0.05),
         "cn_01": critical_n(chisq, df, n, 0.01),
         "mfi": math.exp(-0.5 * (chisq - df) / n),
         "ecvi": chisq / n + 2 * fit.npar / n,
     }
-
-
-def _upper_tail(chisq: float, df: int) -> float:
-    return float(special.chdtrc(df, chisq)) if df > 0 else math.nan
-
-
-def incremental_measures(chisq: float, df: int, base: float, base_df: int) -> dict[str, float]:
-    """Fit relative to the baseline model.
-
-    CFI (Bentler 1990), TLI = NNFI (Tucker & Lewis 1973), RFI (Bollen 1986), NFI (Bentler & Bonett 1980), PNFI
-    (James, Mulaik & Brett 1982), IFI (Bollen 1989), RNI (McDonald & Marsh 1990). Limits are lavaan's: without degrees
-    of freedom CFI, TLI, RFI and NFI are 1, and RFI is 1 where it would be negative.
-    """
-    excess, base_excess = max(chisq - df, 0.0), max(base - base_df, chisq - df, 0.0)
-    tli, rfi, nfi = 1.0, 1.0, 1.0
-    if df > 0:
-        tli = 1.0 - _ratio((chisq - df) * base_df, (base - base_df) * df)
-        nfi = _ratio(base - chisq, base) if df <= base_df else math.nan
-        gain = base / base_df - chisq / df if base_df > 0 else 0.0
-        rfi = math.nan if df > base_df else 1.0 if gain < 0 else _ratio(gain, base / base_df)
-    return {
-        "cfi": 1.0 if base_excess == 0.0 else 1.0 - excess / base_excess,
-        "tli": tli,
-        "nnfi": tli,
-        "rfi": rfi,
-        "nfi": nfi,
-        "pnfi": df / base_df * _ratio(base - chisq, base) if base_df > 0 else math.nan,
-        "ifi": 1.0 if base < df else _ratio(base - chisq, base - df),
-        "rni": 1.0 - _ratio(chisq - df, base - base_df),
-    }
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator else math.nan
-
-
-def rmsea(chisq: float, df: int, n: int, n_groups: int = 1) -> float:
-    """Root mean square error of approximation, with N and the sqrt(groups) factor of Steiger (1998); 0 if df = 0."""
-    return math.sqrt(max((chisq - df) / (df * n), 0.0) * n_groups) if df > 0 else 0.0
-
-
-def rmsea_interval(chisq: float, df: int, n: int, n_groups: int = 1, level: float = RMSEA_LEVEL) -> tuple[float, float]:
-    """Confidence limits of RMSEA by inverting the noncentral chi-square (Browne & Cudeck 1993)."""
-    if df == 0:
-        return 0.0, 0.0
-    tail = (1.0 - level) / 2.0
-    limits = [_noncentrality(chisq, df, 1.0 - tail), _noncentrality(chisq, df, tail)]
-    lower, upper = (math.sqrt(limit / (df * n) * n_groups) for limit in limits)
-    return lower, upper
-
-
-def _noncentrality(chisq: float, df: int, probability: float) -> float:
-    """The noncentrality at which P(X <= chisq) is the given probability; 0 if even the central one is below it."""
-    if special.chdtr(df, chisq) < probability:
-        return 0.0
-    return float(special.chndtrinc(chisq, df, probability))
-
-
-def rmsea_pvalue(chisq: float, df: int, n: int, n_groups: int, null: float) -> float:
-    """P(X > chisq) if RMSEA were ``null``: the test of close fit at .05."""
-    if df == 0:
-        return math.nan
-    return float(1.0 - special.chndtr(chisq, df, n * df * null**2 / n_groups))
-
-
-def critical_n(chisq: float, df: int, n: int, alpha: float) -> float:
-    """Hoelter's (1983) critical N; 1 without degrees of freedom."""
-    if df == 0:
-        return 1.0
-    return float(special.chdtri(df, alpha) / (chisq / n) + 1.0) if chisq > 0 else math.inf
-
-
-def residual_measures(fit: FimlFit) -> dict[str, float]:
-    """Root mean square residuals of the saturated moments; several groups are averaged with weights n_g.
-
-    srmr (Bentler 1995), crmr (Bollen 1989; Maydeu-Olivares 2017), srmr_mplus, rmr, and the versions without means.
-    """
-    weights = [g.patterns.n_rows / fit.sample.n_used for g in fit.sample.groups]
-    per_group = []
-    for ram, saturated in zip(fit.problem.maps, fit.problem.saturated, strict=True):
-        mean, cov = ram.moments(fit.theta)
-        per_group.append(_residual_measures(saturated.mean, saturated.cov, mean, cov))
-    names = per_group[0]
-    values = {k: sum(w * g[k] for w, g in zip(weights, per_group, strict=True)) for k in names}
-    values["srmr"] = values["srmr_bentler"]
+    if fit.resolved.scaled_test is not None:
+        values |= _scaled_measures(fit)
+    if fit.resolved.is_fiml:
+        values |= _corrected_measures(fit)
     return values
 
 
-def _residual_measures(m: FloatArray, S: FloatArray, mu: FloatArray, Sigma: FloatArray) -> dict[str, float]:
-    p = len(m)
+def _scaled_measures(fit: FimlFit) -> dict[str, float]:
+    """Measures of the scaled statistics, and (complete rows) the robust ones that replace chi-square by c chi-square."""
+    df, base_df, n, n_groups = fit.df, fit.df_baseline, fit.n_tests, len(fit.n_rows)
+    factor, base_factor = scaling_factor(fit.scaling, df), scaling_factor(fit.scaling_baseline, base_df)
+    chisq = fit.chisq / factor if df > 0 else fit.chisq
+    base = fit.chisq_baseline / base_factor if base_df > 0 else fit.chisq_baseline
+    rmsea = rmsea_measures(fit.chisq, fit.scaling.trace if df > 0 else math.nan, n, n_groups)
+    values = {
+        "chisq.scaled": chisq,
+        "df.scaled": df,
+        "pvalue.scaled": upper_tail(chisq, df),
+        "chisq.scaling.factor": factor,
+        "baseline.chisq.scaled": base,
+        "baseline.df.scaled": base_df,
+        "baseline.pvalue.scaled": upper_tail(base, base_df),
+        "baseline.chisq.scaling.factor": base_factor,
+        "scaling.factor.h1": fit.scaling.factor_h1,
+        "scaling.factor.h0": fit.scaling.factor_h0,
+        **_suffixed(incremental_measures(chisq, df, base, base_df), ".scaled"),
+        **_suffixed(rmsea, ".scaled"),
+    }
+    robust = noncentral_measures(fit.chisq, df, fit.chisq_baseline, base_df, factor, base_factor)
+    robust |= robust_rmsea_measures(fit.chisq, df, factor, n, n_groups)
+    return values | _suffixed(robust, ".robust")
+
+
+def scaling_factor(scaling: Scaling, df: int) -> float:
+    """Trace over degrees of freedom; NaN without any, or where it is negative."""
+    factor = scaling.trace / df if df > 0 else math.nan
+    return factor if factor >= 0 else math.nan
+
+
+def _corrected_measures(fit: FimlFit) -> dict[str, float]:
+    """Robust measures of FIML fits, normal or not (Zhang & Savalei 2023)."""
+    df, base_df = fit.df, fit.df_baseline
+    test, base = fit.corrected, fit.corrected_baseline
+    factor = test.trace / df if df > 0 else math.nan
+    base_factor = base.trace / base_df if base_df > 0 else math.nan
+    robust = noncentral_measures(test.chisq, df, base.chisq, base_df, factor, base_factor)
+    robust |= robust_rmsea_measures(test.chisq, df, factor, fit.n_tests, len(fit.n_rows))
+    return _suffixed(robust, ".robust")
+
+
+def _suffixed(values: dict[str, float], suffix: str) -> dict[str, float]:
+    return {f"{name}{suffix}": value for name, value in values.items()}
+
+
+def _residual_measures(fit: FimlFit) -> dict[str, float]:
+    """Root mean square residuals; several groups are averaged with weights n_g."""
+    means = fit.table.meanstructure
+    per_group = [
+        residual_measures(*saturated, *implied, means=means)
+        for saturated, implied in zip(saturated_pairs(fit.problem), fit.tested.moments, strict=True)
+    ]
+    weights = fit.n_rows / fit.sample.n_used
+    values = {name: sum(w * g[name] for w, g in zip(weights, per_group, strict=True)) for name in per_group[0]}
+    return values | {"srmr": values["srmr_bentler"]}
+
+
+def _goodness_measures(fit: FimlFit) -> dict[str, float]:
+    """GFI, AGFI (Joreskog & Sorbom 1981) and PGFI (Mulaik et al. 1989), weighted by the expected information.
+
+    Of several groups, GFI is the average with weights n_g.
+    """
+    kept = fit.saturated.kept
+    p = len(fit.table.names.observed)
     lower = np.tril_indices(p)
-    pairs = p * (p + 1) / 2
-    s, sigma = np.sqrt(np.diag(S)), np.sqrt(np.diag(Sigma))
-    bentler = (S - Sigma) / np.outer(s, s)
-    correlation = S / np.outer(s, s) - Sigma / np.outer(sigma, sigma)
-    mplus = correlation + np.diag((np.diag(S) - np.diag(Sigma)) / np.diag(S))
-    raw = S - Sigma
-    # lavaan 0.6 scales both means of crmr by the sample standard deviation, those of srmr_mplus each by its own.
-    means = {"rmr": m - mu, "srmr_bentler": (m - mu) / s, "crmr": (m - mu) / s, "srmr_mplus": m / s - mu / sigma}
-    covs = {"rmr": raw, "srmr_bentler": bentler, "crmr": correlation, "srmr_mplus": mplus}
-    out = {}
-    for name, residual in covs.items():
-        squares = float((residual[lower] ** 2).sum())
-        count = pairs - p if name == "crmr" else pairs
-        out[name] = math.sqrt((squares + float((means[name] ** 2).sum())) / (count + p))
-        out[f"{name}_nomean"] = math.sqrt(squares / count) if count else 0.0
-    return out
+    cov_kept = np.zeros((p, p))
+    cov_kept[lower] = kept[p:]
+    cov_kept = np.maximum(cov_kept, cov_kept.T)
+    structured = fit.resolved.information.moments == "structured"
+    gfi, n_moments = 0.0, 0
+    groups = zip(fit.n_rows, fit.problem.patterns, saturated_pairs(fit.problem), fit.tested.moments, strict=True)
+    for n, patterns, (m, S), (mu, Sigma) in groups:
+        at = Sigma if structured else S
+        left = expected_form(patterns, at, (m - mu) * kept[:p], (S - Sigma) * cov_kept)
+        all_of_it = expected_form(patterns, at, m * kept[:p], S * cov_kept)
+        gfi += n / fit.sample.n_used * (1.0 - left / all_of_it)
+        n_moments += len(lower[0]) + (p if fit.table.meanstructure else 0)
+    return {
+        "gfi": gfi,
+        "agfi": 1.0 - n_moments / fit.df * (1.0 - gfi) if fit.df > 0 else 1.0,
+        "pgfi": fit.df / n_moments * gfi,
+    }
 
 
-_TEST_NAMES = (
-    "fmin", "chisq", "pvalue", "baseline.chisq", "baseline.pvalue", "cfi", "tli", "nnfi", "rfi", "nfi", "pnfi", "ifi",
-    "rni", "unrestricted.logl", "rmsea", "rmsea.ci.lower", "rmsea.ci.upper", "rmsea.pvalue", "rmsea.notclose.pvalue",
-    "cn_05", "cn_01", "mfi", "ecvi",
-)  # fmt: skip
-_RESIDUAL_NAMES = (
-    "rmr", "rmr_nomean", "srmr", "srmr_bentler", "srmr_bentler_nomean", "crmr", "crmr_nomean", "srmr_mplus",
-    "srmr_mplus_nomean",
-)  # fmt: skip
 _ORDER = (
-    "npar", "fmin", "chisq", "df", "pvalue", "baseline.chisq", "baseline.df", "baseline.pvalue", "cfi", "tli", "nnfi",
-    "rfi", "nfi", "pnfi", "ifi", "rni", "logl", "unrestricted.logl", "aic", "bic", "ntotal", "bic2", "rmsea",
-    "rmsea.ci.lower", "rmsea.ci.upper", "rmsea.ci.level", "rmsea.pvalue", "rmsea.close.h0", "rmsea.notclose.pvalue",
-    "rmsea.notclose.h0", *_RESIDUAL_NAMES, "cn_05", "cn_01", "mfi", "ecvi",
+    "npar", "fmin", "chisq", "df", "pvalue", "chisq.scaled", "df.scaled", "pvalue.scaled", "chisq.scaling.factor",
+    "baseline.chisq", "baseline.df", "baseline.pvalue", "baseline.chisq.scaled", "baseline.df.scaled",
+    "baseline.pvalue.scaled", "baseline.chisq.scaling.factor", "cfi", "tli", "cfi.scaled", "tli.scaled", "cfi.robust",
+    "tli.robust", "nnfi", "rfi", "nfi", "pnfi", "ifi", "rni", "nnfi.scaled", "rfi.scaled", "nfi.scaled", "pnfi.scaled",
+    "ifi.scaled", "rni.scaled", "nnfi.robust", "rni.robust", "logl", "unrestricted.logl", "aic", "bic", "ntotal",
+    "bic2", "scaling.factor.h1", "scaling.factor.h0", "rmsea", "rmsea.ci.lower", "rmsea.ci.upper", "rmsea.ci.level",
+    "rmsea.pvalue", "rmsea.close.h0", "rmsea.notclose.pvalue", "rmsea.notclose.h0", "rmsea.scaled",
+    "rmsea.ci.lower.scaled", "rmsea.ci.upper.scaled", "rmsea.pvalue.scaled", "rmsea.notclose.pvalue.scaled",
+    "rmsea.robust", "rmsea.ci.lower.robust", "rmsea.ci.upper.robust", "rmsea.pvalue.robust",
+    "rmsea.notclose.pvalue.robust", "rmr", "rmr_nomean", "srmr", "srmr_bentler", "srmr_bentler_nomean", "crmr",
+    "crmr_nomean", "srmr_mplus", "srmr_mplus_nomean", "cn_05", "cn_01", "gfi", "agfi", "pgfi", "mfi", "ecvi",
 )  # fmt: skip

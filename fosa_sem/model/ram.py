@@ -76,6 +76,8 @@ class RamMap:
         Fixed values, 0 at free entries.
     effects, covariances, intercepts : ndarray of int, shape (cells, 3), (cells, 3), (cells, 2)
         Rows (row, col, theta index) of the free entries of A and S (S: once per pair), (row, theta) of m.
+    sample_mean : ndarray, shape (p,), or None
+        Without a mean structure: the mean of the observed variables, whatever theta; that of the others is 0.
     """
 
     n_observed: int
@@ -87,9 +89,13 @@ class RamMap:
     effects: IntArray
     covariances: IntArray
     intercepts: IntArray
+    sample_mean: FloatArray | None = None
 
     @classmethod
-    def from_cells(cls, cells: Sequence[Cell], n_observed: int, n_variables: int, n_theta: int) -> RamMap:
+    def from_cells(
+        cls, cells: Sequence[Cell], n_observed: int, n_variables: int, n_theta: int,
+        sample_mean: FloatArray | None = None,
+    ) -> RamMap:  # fmt: skip
         """Sort cells into fixed bases and free places."""
         base = {"A": np.zeros((n_variables,) * 2), "S": np.zeros((n_variables,) * 2), "m": np.zeros(n_variables)}
         free: dict[str, list[tuple[int, ...]]] = {"A": [], "S": [], "m": []}
@@ -106,7 +112,7 @@ class RamMap:
             base_A=base["A"], base_S=base["S"], base_m=base["m"],
             effects=np.array(free["A"], dtype=np.intp).reshape(-1, 3),
             covariances=np.array(free["S"], dtype=np.intp).reshape(-1, 3),
-            intercepts=np.array(free["m"], dtype=np.intp).reshape(-1, 2),
+            intercepts=np.array(free["m"], dtype=np.intp).reshape(-1, 2), sample_mean=sample_mean,
         )  # fmt: skip
 
     def matrices(self, theta: Array) -> RamMatrices:
@@ -130,7 +136,10 @@ class RamMap:
         m[row] = theta[index]
         total = np.linalg.inv(np.eye(self.n_variables) - A)
         cov = total @ S @ total.T
-        return RamMatrices(A=A, S=S, m=m, total=total, mean=total @ m, cov=(cov + cov.T) / 2)
+        mean = total @ m
+        if self.sample_mean is not None:
+            mean[: self.n_observed] = self.sample_mean
+        return RamMatrices(A=A, S=S, m=m, total=total, mean=mean, cov=(cov + cov.T) / 2)
 
     def moments(self, theta: Array) -> tuple[Array, Array]:
         """Mean (p,) and covariance (p, p) of the observed variables."""
@@ -155,6 +164,8 @@ class RamMap:
         """
         at = self.matrices(theta)
         p = self.n_observed
+        if self.sample_mean is not None:
+            mean_gradient = np.zeros(p)
         half = cov_gradient @ at.total[:p]  # G F B
         by_S = at.total[:p].T @ half  # B' F' G F B
         by_m = at.total[:p].T @ mean_gradient
@@ -190,6 +201,8 @@ class RamMap:
         np.add.at(d_cov, index, np.where(row == col, 0.5, 1.0)[:, None, None] * both)
         row, index = self.intercepts.T
         np.add.at(d_mean, index, total[:, row].T)
+        if self.sample_mean is not None:
+            d_mean[:] = 0.0
         return d_mean, d_cov
 
     def curvature(self, theta: FloatArray, mean_gradient: FloatArray, cov_gradient: FloatArray) -> FloatArray:
@@ -213,6 +226,8 @@ class RamMap:
         """
         at = self.matrices(theta)
         p = self.n_observed
+        if self.sample_mean is not None:
+            mean_gradient = np.zeros(p)
         B, cov, mean = at.total, at.cov, at.mean
         K = B[:p].T @ cov_gradient @ B[:p]
         L = B[:p].T @ cov_gradient @ cov[:p]

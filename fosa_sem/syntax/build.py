@@ -9,13 +9,14 @@ from itertools import accumulate, combinations
 from typing import TypeVar
 
 from fosa_sem.errors import ModelSpecificationError, SourceSpan
+from fosa_sem.syntax.effect_coding import effect_coding
 from fosa_sem.syntax.groups import (
     check_group_partial,
     is_equal_across_groups,
     scale_is_passed_on,
     statements_of_groups,
 )
-from fosa_sem.syntax.names import VariableNames, classify, order_covariance
+from fosa_sem.syntax.names import VariableNames, classify, order_covariance, with_auxiliary
 from fosa_sem.syntax.options import TableOptions
 from fosa_sem.syntax.references import check_labels, tie_equal
 from fosa_sem.syntax.statements import RELATIONS, Statement
@@ -25,8 +26,18 @@ T = TypeVar("T")
 Draft = tuple[Statement, bool]
 
 
-def build_table(statements: Sequence[Statement], options: TableOptions, ngroups: int = 1) -> ParameterTable:
+def build_table(
+    statements: Sequence[Statement], options: TableOptions, ngroups: int = 1, auxiliary: Sequence[str] = ()
+) -> ParameterTable:
     """Add the automatic parameters, fix what the options fix, tie groups, and number the free parameters.
+
+    Parameters
+    ----------
+    statements : sequence of Statement
+    options : TableOptions
+    ngroups : int, default 1
+    auxiliary : sequence of str
+        Variables outside the model that covary freely with all of its observed ones and with each other.
 
     Raises
     ------
@@ -39,19 +50,22 @@ def build_table(statements: Sequence[Statement], options: TableOptions, ngroups:
     blocks = any(s.op == ":" for s in statements)
     rows: list[Row] = []
     for group, written in enumerate(groups, start=1):
-        names = classify(written)
+        names = with_auxiliary(classify(written), auxiliary)
         defaults = Defaults.of(
-            [order_covariance(s, names) for s in written], names, options, group=1 if blocks else group
-        )
+            [order_covariance(s, names) for s in written], names, options, group=1 if blocks else group,
+            auxiliary=auxiliary,
+        )  # fmt: skip
         for statement, user in defaults.drafts():
             row = _row(statement, user, group, 1 if blocks else ngroups, defaults)
             rows.append(replace(row, plabel=f".p{len(rows) + 1}."))
-    names = classify(groups[0])
+    names = with_auxiliary(classify(groups[0]), auxiliary)
     check_group_partial(rows, options)
+    rows, coding = effect_coding(rows, names, options.effect_coding)
     tied = tie_equal(rows, lambda row: is_equal_across_groups(row, names, options))
     table = ParameterTable(
-        rows=_numbered(tied), relations=relations, names=names, ngroups=ngroups, fixed_x=options.fixed_x
-    )
+        rows=_numbered(tied), relations=(*relations, *coding), names=names, ngroups=ngroups, fixed_x=options.fixed_x,
+        meanstructure=options.meanstructure, auxiliary=tuple(auxiliary),
+    )  # fmt: skip
     check_labels(table)
     return table
 
@@ -103,6 +117,7 @@ class Defaults:
         1-based; 1 for every ``group:`` block.
     markers : frozenset of (str, str)
         Each latent variable with its first indicator.
+    auxiliary : tuple of str
     """
 
     relations: tuple[Statement, ...]
@@ -110,19 +125,28 @@ class Defaults:
     options: TableOptions
     group: int
     markers: frozenset[tuple[str, str]]
+    auxiliary: tuple[str, ...]
 
     @classmethod
-    def of(cls, relations: Sequence[Statement], names: VariableNames, options: TableOptions, *, group: int) -> Defaults:
+    def of(
+        cls, relations: Sequence[Statement], names: VariableNames, options: TableOptions, *, group: int,
+        auxiliary: Sequence[str] = (),
+    ) -> Defaults:  # fmt: skip
         """The defaults of these relations."""
         first = {s.lhs: s.rhs for s in reversed(relations) if s.op == "=~"}
         return cls(
-            relations=tuple(relations), names=names, options=options, group=group, markers=frozenset(first.items())
-        )
+            relations=tuple(relations), names=names, options=options, group=group, markers=frozenset(first.items()),
+            auxiliary=tuple(auxiliary),
+        )  # fmt: skip
 
     def drafts(self) -> list[Draft]:
-        """User rows, then automatic (co)variances, exogenous moments and intercepts, in lavaan's order."""
+        """User rows, then automatic (co)variances, exogenous moments and intercepts, in lavaan's order.
+
+        Those of auxiliary variables come last, and are never fixed.
+        """
         names, options = self.names, self.options
-        explained = [n for n in names.observed if n not in names.observed_x]
+        modelled = [n for n in names.observed if n not in self.auxiliary]
+        explained = [n for n in modelled if n not in names.observed_x]
         automatic = [(n, "~~", n) for n in (*explained, *names.latent)]
         if options.auto_cov_lv_x:
             automatic += [(a, "~~", b) for a, b in combinations(names.latent_x, 2)]
@@ -130,15 +154,22 @@ class Defaults:
             automatic += [(a, "~~", b) for a, b in combinations(names.pure_outcomes, 2)]
         x = names.observed_x
         automatic += [(a, "~~", b) for i, a in enumerate(x) for b in x[i:]]
-        automatic += [(n, "~1", "") for n in (*names.observed, *names.latent)]
-        nowhere = self.relations[0].span
+        if options.meanstructure:
+            automatic += [(n, "~1", "") for n in (*modelled, *names.latent)]
         written = {_identity(s.lhs, s.op, s.rhs) for s in self.relations}
-        added = [
-            Statement(lhs=lhs, op=op, rhs=rhs, block=1, span=nowhere, left=nowhere)
-            for lhs, op, rhs in automatic
-            if _identity(lhs, op, rhs) not in written
+        added = [draft for draft in automatic if _identity(*draft) not in written]
+        extra = self.auxiliary
+        saturated = [(a, "~~", b) for i, b in enumerate(extra) for a in extra[i:]]
+        saturated += [(a, "~1", "") for a in extra] + [(a, "~~", n) for n in modelled for a in extra]
+        nowhere = self.relations[0].span
+        return [
+            *((s, True) for s in self.relations),
+            *(
+                (Statement(lhs=lhs, op=op, rhs=rhs, block=1, span=nowhere, left=nowhere), user)
+                for drafts, user in ((added, False), (saturated, True))
+                for lhs, op, rhs in drafts
+            ),
         ]
-        return [*((s, True) for s in self.relations), *((s, False) for s in added)]
 
     def is_exogenous(self, s: Statement) -> bool:
         """Whether an automatic parameter is a moment taken from the sample."""
@@ -197,7 +228,7 @@ def _row(statement: Statement, user: bool, group: int, ngroups: int, defaults: D
         lhs=statement.lhs, op=statement.op, rhs=statement.rhs, user=user, group=group,
         free=free, exo=exo, ustart=ustart, lower=-math.inf if lower is None else lower,
         upper=math.inf if upper is None else upper, label="".join(label.split()), plabel="",
-        span=span if user else None,
+        span=span if user and statement.lhs not in defaults.auxiliary else None,
     )  # fmt: skip
     if row.lower > row.upper:
         raise ModelSpecificationError(f"lower bound {row.lower:g} lies above upper bound {row.upper:g}", span)

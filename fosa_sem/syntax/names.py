@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fosa_sem.errors import OptionError
 from fosa_sem.syntax.statements import Statement
 
 
@@ -79,6 +80,20 @@ def classify(statements: Sequence[Statement]) -> VariableNames:
             s.rhs for s in by_op["=~"] if loadings[s.lhs] == 1 and measured[s.rhs] == 1 and s.lhs != s.rhs
         ),
     )
+
+
+def with_auxiliary(names: VariableNames, auxiliary: Sequence[str]) -> VariableNames:
+    """Append auxiliary variables to the observed ones.
+
+    Raises
+    ------
+    OptionError
+        If one is a variable of the model.
+    """
+    clash = [name for name in auxiliary if name in (*names.observed, *names.latent)]
+    if clash:
+        raise OptionError(f"auxiliary variable {clash[0]!r} is a variable of the model; leave it out of auxiliary")
+    return replace(names, observed=(*names.observed, *auxiliary))
 
 
 def order_covariance(statement: Statement, names: VariableNames) -> Statement:

@@ -13,6 +13,9 @@ GROUP_EQUAL = (
     "loadings", "composite.loadings", "intercepts", "means", "residuals", "residual.covariances", "lv.variances",
     "lv.covariances", "regressions",
 )  # fmt: skip
+EFFECT_CODING = ("loadings", "intercepts")
+_KINDS = {"group_equal": GROUP_EQUAL, "group_partial": None, "effect_coding": EFFECT_CODING}
+"""Options that are sets of words, with the words allowed (None: any)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,10 @@ class TableOptions:
         Kinds of parameters that are equal across groups, out of `GROUP_EQUAL`.
     group_partial : tuple of str
         Parameters exempt from that, such as ``"f=~x2"`` or ``"x3~1"``.
+    meanstructure : bool
+        The model has intercepts; without, the means are the sample's.
+    effect_coding : tuple of str
+        Out of `EFFECT_CODING`.
     """
 
     fixed_x: bool = True
@@ -49,6 +56,8 @@ class TableOptions:
     auto_cov_y: bool = True
     group_equal: tuple[str, ...] = ()
     group_partial: tuple[str, ...] = ()
+    meanstructure: bool = True
+    effect_coding: tuple[str, ...] = ()
 
     @classmethod
     def for_function(cls, func: FunctionName, **given: Any) -> TableOptions:
@@ -66,7 +75,7 @@ class TableOptions:
             raise OptionError(f"unknown option {unknown[0]!r}: known are {', '.join(cls.__dataclass_fields__)}")
         chosen = {name: value for name, value in given.items() if value is not None}
         for name, value in chosen.items():
-            if name in ("group_equal", "group_partial"):
+            if name in _KINDS:
                 chosen[name] = _texts(name, value)
             elif not isinstance(value, bool):
                 raise OptionError(f"{name} must be True, False or None, got {value!r}")
@@ -75,17 +84,22 @@ class TableOptions:
             base = {"int_ov_free": False, "int_lv_free": True}
         elif func == "lavaan":
             base = dict.fromkeys((n for n in cls.__dataclass_fields__ if n.startswith(("auto", "int"))), False)
-        if chosen.get("std_lv"):
+        if chosen.get("std_lv") and "loadings" in chosen.get("effect_coding", ()):
+            raise OptionError("std_lv=True and effect_coding of the loadings both fix the scale of the factors: choose one")
+        if chosen.get("std_lv") or "loadings" in chosen.get("effect_coding", ()):
             chosen["auto_fix_first"] = False  # as lavaan() does, whatever the user says
         return cls(**{**base, **chosen})
 
 
 def _texts(name: str, value: object) -> tuple[str, ...]:
-    """One string is as good as a tuple of one."""
+    """One string is as good as a tuple of one; True stands for all kinds, False for none."""
+    if isinstance(value, bool) and name == "effect_coding":
+        return EFFECT_CODING if value else ()
     texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, tuple)) else (None,)
     if not all(isinstance(text, str) for text in texts):
         raise OptionError(f"{name} must be a string or several, got {value!r}")
-    odd = [text for text in texts if name == "group_equal" and text not in GROUP_EQUAL]
-    if odd:
-        raise OptionError(f"group_equal has no kind {odd[0]!r}; there are {', '.join(GROUP_EQUAL)}")
+    known = _KINDS[name]
+    odd = [text for text in texts if known is not None and text not in known]
+    if known is not None and odd:
+        raise OptionError(f"{name} has no kind {odd[0]!r}; there are {', '.join(known)}")
     return tuple("".join(str(text).split()) for text in texts)

@@ -29,7 +29,7 @@ def parameter_table(
         Whose automatic parameters to add.
     ngroups : int, default 1
     meanstructure : bool, default True
-        Must be True: every estimator of this package fits means (lavaan adds them with missing data too).
+        Add intercepts (``lavaanify``: False).
     **options
         Fields of `TableOptions`; ``fixed_x`` is False by default, as in ``lavaanify`` (but not in ``sem``).
 
@@ -46,10 +46,9 @@ def parameter_table(
     """
     if not isinstance(ngroups, int) or ngroups < 1:
         raise OptionError(f"ngroups must be a positive integer, got {ngroups!r}")
-    if meanstructure is not True:
-        raise OptionError(f"meanstructure must be True: FIML fits the means too; got {meanstructure!r}")
     options.setdefault("fixed_x", False)
-    return build_table(parse_model(model), TableOptions.for_function(func, **options), ngroups)
+    switches = TableOptions.for_function(func, meanstructure=meanstructure, **options)
+    return build_table(parse_model(model), switches, ngroups)
 
 
 def parse(model: str) -> pd.DataFrame:

@@ -70,6 +70,10 @@ class ParameterTable:
     names : VariableNames
     ngroups : int
     fixed_x : bool
+    meanstructure : bool
+        Without it the means are the sample's, and no intercept stands in the table.
+    auxiliary : tuple of str
+        Saturated correlates, last of the observed variables.
     """
 
     rows: tuple[Row, ...]
@@ -77,6 +81,8 @@ class ParameterTable:
     names: VariableNames
     ngroups: int
     fixed_x: bool
+    meanstructure: bool = True
+    auxiliary: tuple[str, ...] = ()
 
     @property
     def definitions(self) -> tuple[Statement, ...]:
@@ -96,6 +102,13 @@ class ParameterTable:
     def free_rows(self) -> tuple[Row, ...]:
         """The rows of theta, in its order."""
         return tuple(row for row in self.rows if row.free)
+
+    def free_names(self) -> list[str]:
+        """Names of the free parameters (lavaan: ``names(coef(fit))``): the label, else ``lhs op rhs`` with ``.g2`` ..."""
+        return [
+            row.label or f"{row.lhs}{row.op}{row.rhs}" + (f".g{row.group}" if row.group > 1 else "")
+            for row in self.free_rows()
+        ]
 
     def ties(self) -> tuple[tuple[int, int], ...]:
         """Pairs of 0-based indices into theta that are equal, each with the first of its set, in lavaan's order."""
@@ -164,3 +177,31 @@ class ParameterTable:
             If a formula names a moment that is left out.
         """
         return write_table(self)
+
+
+def covariance_table(names: VariableNames, pairs: Sequence[tuple[int, int]], ngroups: int) -> ParameterTable:
+    """A model of the observed variables alone: free means, variances, and some covariances.
+
+    Parameters
+    ----------
+    names : VariableNames
+    pairs : sequence of (int, int)
+        Positions in ``names.observed`` that covary.
+    ngroups : int
+    """
+    observed = names.observed
+    cells = [(n, "~~", n) for n in observed] + [(observed[i], "~~", observed[j]) for i, j in pairs]
+    cells += [(n, "~1", "") for n in observed]
+    rows = [
+        Row(
+            lhs=lhs, op=op, rhs=rhs, user=True, group=group, free=place, exo=False, ustart=math.nan, lower=-math.inf,
+            upper=math.inf, label="", plabel=f".p{place}.", span=None,
+        )
+        for place, (group, (lhs, op, rhs)) in enumerate(
+            ((group, cell) for group in range(1, ngroups + 1) for cell in cells), start=1
+        )
+    ]  # fmt: skip
+    alone = VariableNames(
+        observed=observed, latent=(), observed_x=(), latent_x=(), pure_outcomes=(), composites=(), single_indicators=()
+    )
+    return ParameterTable(rows=tuple(rows), relations=(), names=alone, ngroups=ngroups, fixed_x=False)

@@ -1,0 +1,123 @@
+"""A model as a test sees it: implied moments, their slopes and what bends them; the same for user and baseline model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fosa_sem.fiml.information import InformationKind, moment_information, moment_jacobian
+from fosa_sem.fiml.normal import evaluate
+from fosa_sem.fiml.problem import FitProblem
+from fosa_sem.inference.options import InformationOptions
+from fosa_sem.model.scaling import inverse_on
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+MomentPair = tuple[FloatArray, FloatArray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestedModel:
+    """A model at its estimate, per group where it says so.
+
+    Attributes
+    ----------
+    moments : tuple of (mean, cov)
+        Implied, per group.
+    slopes : tuple of ndarray, shape (q, k)
+        d (mean, lower triangle of cov) / d theta, per group.
+    curvature : ndarray, shape (k, k)
+        Second derivatives of the log-likelihood through those of the moments.
+    basis : ndarray, shape (k, r)
+        Directions that the constraints leave open.
+    """
+
+    moments: tuple[MomentPair, ...]
+    slopes: tuple[FloatArray, ...]
+    curvature: FloatArray
+    basis: FloatArray
+
+    def inverse(self, information: FloatArray) -> FloatArray | None:
+        """Inverse information on the constraints, shape (k, k); None if it is singular or indefinite."""
+        return inverse_on(self.basis, information)
+
+
+def tested_model(problem: FitProblem, theta: FloatArray) -> TestedModel:
+    """The user's model at theta."""
+    moments = tuple(ram.moments(theta) for ram in problem.maps)
+    curvature = np.zeros((len(theta),) * 2)
+    for ram, patterns, (mean, cov) in zip(problem.maps, problem.patterns, moments, strict=True):
+        curvature += ram.curvature(theta, *evaluate(patterns, mean, cov).moment_gradient())
+    return TestedModel(
+        moments=moments, slopes=tuple(moment_jacobian(ram, theta) for ram in problem.maps), curvature=curvature,
+        basis=problem.tangent(theta),
+    )  # fmt: skip
+
+
+def saturated_pairs(problem: FitProblem) -> tuple[MomentPair, ...]:
+    """Mean and covariance of the saturated model, per group."""
+    return tuple((s.mean, s.cov) for s in problem.saturated)
+
+
+def information_about_moments(
+    problem: FitProblem, kind: InformationKind, at: Sequence[MomentPair]
+) -> tuple[FloatArray, ...]:
+    """Information of what the likelihood is made of, per group, shape (q, q).
+
+    Parameters
+    ----------
+    problem : FitProblem
+    kind : {"observed", "expected", "first.order"}
+        "first.order" comes from the rows of the data.
+    at : sequence of (mean, cov)
+    """
+    if kind == "first.order":
+        rows = information_of_rows(problem, kind, at)
+        weights = [p.n.sum() / g.patterns.n_rows for p, g in zip(problem.patterns, problem.sample.groups, strict=True)]
+        return tuple(w * r for w, r in zip(weights, rows, strict=True))
+    return tuple(moment_information(p, mean, cov, kind) for p, (mean, cov) in zip(problem.patterns, at, strict=True))
+
+
+def information_of_rows(problem: FitProblem, kind: InformationKind, at: Sequence[MomentPair]) -> tuple[FloatArray, ...]:
+    """Information of the (incomplete) rows of the data, per group, whatever the likelihood is made of."""
+    return tuple(
+        moment_information(group.patterns, mean, cov, kind, group.values)
+        for group, (mean, cov) in zip(problem.sample.groups, at, strict=True)
+    )
+
+
+def information_about_theta(problem: FitProblem, model: TestedModel, options: InformationOptions) -> FloatArray:
+    """Information about theta, not yet restricted to the constraints, shape (k, k).
+
+    Parameters
+    ----------
+    problem : FitProblem
+    model : TestedModel
+    options : InformationOptions
+        lavaan: ``information``, ``observed.information``, ``h1.information``.
+    """
+    hessian = options.kind == "observed" and options.observed == "hessian"
+    at = model.moments if hessian or options.moments == "structured" else saturated_pairs(problem)
+    total = pull_back(model, information_about_moments(problem, options.kind, at))
+    return total - model.curvature if hessian else total
+
+
+def pull_back(model: TestedModel, about_moments: Sequence[FloatArray]) -> FloatArray:
+    """Sum over groups of slopes' I slopes, shape (k, k)."""
+    total = np.zeros_like(model.curvature)
+    for slopes, information in zip(model.slopes, about_moments, strict=True):
+        total += slopes.T @ information @ slopes
+    return (total + total.T) / 2.0
+
+
+def modelled_moments(problem: FitProblem) -> BoolArray:
+    """Which moments a model speaks of, shape (q,): not the means without a mean structure, not fixed exogenous ones."""
+    table = problem.table
+    names = table.names
+    p = len(names.observed)
+    fixed = np.array([table.fixed_x and name in names.observed_x for name in names.observed])
+    row, col = np.tril_indices(p)
+    return np.concatenate([~fixed if table.meanstructure else np.zeros(p, dtype=bool), ~(fixed[row] & fixed[col])])
