@@ -79,6 +79,21 @@ class MissingPatterns:
         seen = self.observed.astype(float)
         return np.asarray((seen * self.n[:, None]).T @ seen)
 
+    def pairwise_moments(self) -> tuple[FloatArray, FloatArray]:
+        """Available-case means (p,), and covariances (p, p) over the rows that have both, about their own means.
+
+        Covariances are unbiased per pair, times (N - 1) / N; NaN for a pair that fewer than two rows have (R:
+        ``cov(use = "pairwise")``).
+        """
+        counts = self.pairwise_n
+        center = (self.n @ self.mean) / np.diag(counts)
+        shifted = np.where(self.observed, self.mean - center, 0.0)
+        sums = (shifted * self.n[:, None]).T @ self.observed
+        cross = self.factor.T @ self.factor + (shifted * self.n[:, None]).T @ shifted
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cov = np.where(counts > 1, (cross - sums * sums.T / counts) / (counts - 1.0), np.nan)
+        return center + np.diag(sums) / np.diag(counts), cov * (1.0 - 1.0 / self.n.sum())
+
     @classmethod
     def from_values(cls, values: FloatArray) -> MissingPatterns:
         """Group the rows of a table.

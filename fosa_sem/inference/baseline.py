@@ -35,6 +35,9 @@ class ReferenceModels:
     saturated, baseline : ndarray, shape (G,)
     saturated_npar, baseline_npar : int
     baseline_model : TestedModel
+    plain_model : TestedModel
+        The baseline model as it would be without auxiliary variables' free covariances: lavaan takes this one for the
+        robust fit measures, also where a baseline model with auxiliary variables stands beside it.
     """
 
     exogenous: FloatArray
@@ -43,27 +46,35 @@ class ReferenceModels:
     saturated_npar: int
     baseline_npar: int
     baseline_model: TestedModel
+    plain_model: TestedModel
+
+    @property
+    def plain_df(self) -> int:
+        """Degrees of freedom of `plain_model`."""
+        return self.saturated_npar - self.plain_model.basis.shape[0]
 
 
 def reference_models(problem: FitProblem) -> ReferenceModels:
     """Evaluate both."""
     names = problem.table.names
-    x = [names.observed.index(name) for name in names.observed_x]
+    x = [] if problem.table.auxiliary else [names.observed.index(name) for name in names.observed_x]
     pairs = _free_pairs(problem.table)
     moments, exogenous = [], []
     for patterns, saturated in zip(problem.patterns, problem.saturated, strict=True):
         block = _exogenous(patterns, x, (saturated.mean, saturated.cov), fixed=problem.table.fixed_x)
         exogenous.append(block[2] if problem.table.fixed_x else 0.0)
         moments.append(_baseline(patterns, x, block[0], block[1]))
+    plain = model = _as_tested(problem, tuple(moments), pairs)
     if problem.table.auxiliary:
+        plain = _as_tested(problem, tuple(moments), [])
         moments = _fitted_baseline(problem, pairs)
-    model = _as_tested(problem, tuple(moments), pairs)
+        model = _as_tested(problem, tuple(moments), pairs)
     n_groups = len(problem.patterns)
     logliks = [evaluate(p, *m).loglik for p, m in zip(problem.patterns, moments, strict=True)]
     return ReferenceModels(
         exogenous=np.array(exogenous), saturated=np.array([s.loglik for s in problem.saturated]),
         baseline=np.array(logliks), saturated_npar=n_groups * int(modelled_moments(problem).sum()),
-        baseline_npar=model.basis.shape[0], baseline_model=model,
+        baseline_npar=model.basis.shape[0], baseline_model=model, plain_model=plain,
     )  # fmt: skip
 
 

@@ -175,7 +175,8 @@ class FimlFit:
 
     def _corrected(self, model: TestedModel) -> CorrectedTest:
         robust = self.resolved.scaled_test is not None
-        return corrected_test(self.problem, model, self.saturated, robust=robust)
+        kind = self.resolved.information.kind
+        return corrected_test(self.problem, model, self.saturated, kind, robust=robust)
 
     @cached_property
     def corrected(self) -> CorrectedTest:
@@ -185,7 +186,7 @@ class FimlFit:
     @cached_property
     def corrected_baseline(self) -> CorrectedTest:
         """That of the baseline model."""
-        return self._corrected(self.references.baseline_model)
+        return self._corrected(self.references.plain_model)
 
     @cached_property
     def information(self) -> FloatArray:

@@ -132,10 +132,10 @@ def scaling_factor(scaling: Scaling, df: int) -> float:
 
 def _corrected_measures(fit: FimlFit) -> dict[str, float]:
     """Robust measures of FIML fits, normal or not (Zhang & Savalei 2023)."""
-    df, base_df = fit.df, fit.df_baseline
+    df, base_df, plain_df = fit.df, fit.df_baseline, fit.references.plain_df
     test, base = fit.corrected, fit.corrected_baseline
-    factor = test.trace / df if df > 0 else math.nan
-    base_factor = base.trace / base_df if base_df > 0 else math.nan
+    factor = test.trace / df if df > 0 else 1.0
+    base_factor = base.trace / plain_df if plain_df > 0 and df > 0 else 1.0
     robust = noncentral_measures(test.chisq, df, base.chisq, base_df, factor, base_factor)
     robust |= robust_rmsea_measures(test.chisq, df, factor, fit.n_tests, len(fit.n_rows))
     return _suffixed(robust, ".robust")
@@ -173,6 +173,8 @@ def _goodness_measures(fit: FimlFit) -> dict[str, float]:
     groups = zip(fit.n_rows, fit.problem.patterns, saturated_pairs(fit.problem), fit.tested.moments, strict=True)
     for n, patterns, (m, S), (mu, Sigma) in groups:
         at = Sigma if structured else S
+        # lavaan 0.6 compares with what each pair of variables shows by itself, 0.7 with the EM moments
+        m, S = patterns.pairwise_moments()
         left = expected_form(patterns, at, (m - mu) * kept[:p], (S - Sigma) * cov_kept)
         all_of_it = expected_form(patterns, at, m * kept[:p], S * cov_kept)
         gfi += n / fit.sample.n_used * (1.0 - left / all_of_it)

@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.information import moment_information
+from fosa_sem.fiml.information import InformationKind, moment_information
 from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.covariance import squared_scores
 from fosa_sem.inference.options import ResolvedOptions
 from fosa_sem.inference.saturated_information import Matrices, SaturatedInformation
-from fosa_sem.inference.tested import TestedModel, information_about_theta, pull_back
+from fosa_sem.inference.tested import TestedModel, information_about_theta, modelled_moments, pull_back
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,7 @@ class CorrectedTest:
 
 
 def corrected_test(
-    problem: FitProblem, model: TestedModel, saturated: SaturatedInformation, *, robust: bool
+    problem: FitProblem, model: TestedModel, saturated: SaturatedInformation, kind: InformationKind, *, robust: bool
 ) -> CorrectedTest:
     """What CFI, TLI and RMSEA need so that missing data do not change what they measure (Zhang & Savalei 2023).
 
@@ -140,6 +141,8 @@ def corrected_test(
     problem : FitProblem
     model : TestedModel
     saturated : SaturatedInformation
+    kind : {"observed", "expected", "first.order"}
+        Information from which the model's residuals are computed.
     robust : bool
         Allow for non-normal data, by squared scores (lavaan: "V3"; otherwise "V6").
 
@@ -149,14 +152,14 @@ def corrected_test(
         NaN where an information matrix is singular.
     """
     chisq, complete = 0.0, []
+    weighted = complete_data_moments(problem)
     groups = zip(problem.patterns, model.moments, saturated.at, strict=True)
     for patterns, implied, (mean, cov) in groups:
         as_complete = MissingPatterns.from_moments(float(patterns.n.sum()), mean, cov)
         chisq += 2.0 * (evaluate(as_complete, mean, cov).loglik - evaluate(as_complete, *implied).loglik)
         weight = moment_information(as_complete, mean, cov, "expected")
-        complete.append(np.where(np.outer(saturated.kept, saturated.kept), weight, 0.0))
-    observed = saturated.information("observed")
-    inverse = model.inverse(pull_back(model, observed))
+        complete.append(np.where(np.outer(weighted, weighted), weight, 0.0))
+    inverse = model.inverse(pull_back(model, saturated.information(kind)))
     if inverse is None:
         return CorrectedTest(chisq=chisq, trace=math.nan)
     try:
@@ -167,6 +170,15 @@ def corrected_test(
         trace = sum(float((c * v).sum()) for c, v in zip(complete, lost, strict=True))
         return CorrectedTest(chisq=chisq, trace=trace - float((pull_back(model, complete) * inverse).sum()))
     return CorrectedTest(chisq=chisq, trace=_robust_trace(model, tuple(complete), lost, saturated, inverse))
+
+
+def complete_data_moments(problem: FitProblem) -> BoolArray:
+    """Which moments the complete-data weights speak of, shape (q,).
+
+    lavaan (0.6, 0.7) leaves out those of exogenous variables also with ``fixed_x=False``, except beside auxiliary
+    variables, with which they covary.
+    """
+    return modelled_moments(problem, fixed_x=not problem.table.auxiliary)
 
 
 def _robust_trace(

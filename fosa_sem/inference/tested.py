@@ -113,11 +113,19 @@ def pull_back(model: TestedModel, about_moments: Sequence[FloatArray]) -> FloatA
     return (total + total.T) / 2.0
 
 
-def modelled_moments(problem: FitProblem) -> BoolArray:
-    """Which moments a model speaks of, shape (q,): not the means without a mean structure, not fixed exogenous ones."""
+def modelled_moments(problem: FitProblem, *, fixed_x: bool | None = None) -> BoolArray:
+    """Which moments a model speaks of, shape (q,): not the means without a mean structure, not fixed exogenous ones.
+
+    Parameters
+    ----------
+    problem : FitProblem
+    fixed_x : bool, optional
+        Whether exogenous variables are fixed; as in the table by default.
+    """
     table = problem.table
     names = table.names
     p = len(names.observed)
-    fixed = np.array([table.fixed_x and name in names.observed_x for name in names.observed])
+    is_fixed = table.fixed_x if fixed_x is None else fixed_x
+    fixed = np.array([is_fixed and name in names.observed_x for name in names.observed])
     row, col = np.tril_indices(p)
     return np.concatenate([~fixed if table.meanstructure else np.zeros(p, dtype=bool), ~(fixed[row] & fixed[col])])
