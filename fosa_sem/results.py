@@ -210,7 +210,8 @@ class SemResults:
         has_means = self.fit.table.meanstructure
         return tuple(
             Moments(
-                group=g.label, mean=pd.Series(m, index=names) if has_means else None,
+                group=g.label,
+                mean=pd.Series(m, index=names) if has_means else None,
                 cov=pd.DataFrame(c, index=names, columns=names),
             )  # fmt: skip
             for g, (m, c) in zip(self.fit.sample.groups, groups, strict=True)

@@ -147,7 +147,7 @@ class MissingPatterns:
     def of_columns(self, columns: Sequence[int]) -> MissingPatterns:
         """Patterns of some columns alone; rows that have none of them are left out, patterns may repeat."""
         seen = self.observed[:, columns]
-        kept = seen.any(axis=1)
+        kept: BoolArray = np.asarray(seen.any(axis=1))
         place = np.cumsum(kept) - 1
         owner = self.row_pattern[len(self.n) :]
         rows = kept[owner]

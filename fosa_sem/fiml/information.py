@@ -30,7 +30,11 @@ CHUNK = 2_000_000
 
 
 def moment_information(
-    patterns: MissingPatterns, mean: FloatArray, cov: FloatArray, kind: InformationKind, values: FloatArray | None = None
+    patterns: MissingPatterns,
+    mean: FloatArray,
+    cov: FloatArray,
+    kind: InformationKind,
+    values: FloatArray | None = None,
 ) -> FloatArray:
     """Information of all rows about the moments.
 
@@ -70,9 +74,7 @@ def moment_information(
     return out
 
 
-def expected_form(
-    patterns: MissingPatterns, cov: FloatArray, mean_change: FloatArray, cov_change: FloatArray
-) -> float:
+def expected_form(patterns: MissingPatterns, cov: FloatArray, mean_change: FloatArray, cov_change: FloatArray) -> float:
     """The quadratic form of a change of the moments in their expected information.
 
     Parameters

@@ -145,8 +145,8 @@ def _with_start(table: ParameterTable, start: Mapping[str, float]) -> ParameterT
         close = difflib.get_close_matches(str(unknown[0]), names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise OptionError(f"start names {unknown[0]!r}, which is no free parameter of the model{hint}")
-    at = {row.plabel: start.get(name) for row, name in zip(table.free_rows(), names, strict=True)}
-    rows = [row if at.get(row.plabel) is None else replace(row, ustart=float(at[row.plabel])) for row in table.rows]
+    at = {row.plabel: start[name] for row, name in zip(table.free_rows(), names, strict=True) if name in start}
+    rows = [replace(row, ustart=float(at.get(row.plabel, row.ustart))) for row in table.rows]
     return replace(table, rows=tuple(rows))
 
 

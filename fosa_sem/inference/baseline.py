@@ -19,7 +19,7 @@ from fosa_sem.fiml.saturated import available_case_moments, saturated_moments
 from fosa_sem.inference.tested import MomentPair, TestedModel, modelled_moments
 from fosa_sem.model.compile import compile_ram
 from fosa_sem.model.constraints import EqualityConstraints
-from fosa_sem.syntax.table import ParameterTable, Row, covariance_table
+from fosa_sem.syntax.table import ParameterTable, covariance_table
 
 FloatArray = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ class ReferenceModels:
     @property
     def plain_df(self) -> int:
         """Degrees of freedom of `plain_model`."""
-        return self.saturated_npar - self.plain_model.basis.shape[0]
+        return self.saturated_npar - int(self.plain_model.basis.shape[0])
 
 
 def reference_models(problem: FitProblem) -> ReferenceModels:
@@ -131,6 +131,4 @@ def _as_tested(problem: FitProblem, moments: tuple[MomentPair, ...], pairs: list
     k = own.shape[1]
     groups = len(moments)
     slopes = tuple(np.hstack([own if g == h else np.zeros_like(own) for h in range(groups)]) for g in range(groups))
-    return TestedModel(
-        moments=moments, slopes=slopes, curvature=np.zeros((groups * k,) * 2), basis=np.eye(groups * k)
-    )
+    return TestedModel(moments=moments, slopes=slopes, curvature=np.zeros((groups * k,) * 2), basis=np.eye(groups * k))

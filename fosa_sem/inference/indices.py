@@ -91,9 +91,7 @@ def robust_rmsea_measures(chisq: float, df: int, factor: float, n: float, n_grou
     scaled = chisq / factor if df > 0 else chisq
     lower, upper = rmsea_interval(scaled, df, n, n_groups)
     root = math.sqrt(factor) if df > 0 else 1.0
-    close, not_close = (
-        rmsea_pvalue(scaled, df, n, n_groups, null / root) for null in (RMSEA_CLOSE, RMSEA_NOT_CLOSE)
-    )
+    close, not_close = (rmsea_pvalue(scaled, df, n, n_groups, null / root) for null in (RMSEA_CLOSE, RMSEA_NOT_CLOSE))
     return {
         "rmsea": rmsea(chisq, df, n, n_groups, factor),
         "rmsea.ci.lower": lower * root,

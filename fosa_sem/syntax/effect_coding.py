@@ -58,6 +58,4 @@ def _sum_is(rows: Sequence[Row], total: int) -> Statement:
     for other in others:
         right = Node("call", _NOWHERE, name="-", parts=(right, other))
     text = "-".join([str(total), *(other.name for other in others)])
-    return Statement(
-        lhs=first.name, op="==", rhs=text, block=0, span=_NOWHERE, left=_NOWHERE, formulas=(first, right)
-    )
+    return Statement(lhs=first.name, op="==", rhs=text, block=0, span=_NOWHERE, left=_NOWHERE, formulas=(first, right))

@@ -85,7 +85,7 @@ class TableOptions:
         elif func == "lavaan":
             base = dict.fromkeys((n for n in cls.__dataclass_fields__ if n.startswith(("auto", "int"))), False)
         if chosen.get("std_lv") and "loadings" in chosen.get("effect_coding", ()):
-            raise OptionError("std_lv=True and effect_coding of the loadings both fix the scale of the factors: choose one")
+            raise OptionError("std_lv=True and effect_coding='loadings' both fix the scale of the factors: choose one")
         if chosen.get("std_lv") or "loadings" in chosen.get("effect_coding", ()):
             chosen["auto_fix_first"] = False  # as lavaan() does, whatever the user says
         return cls(**{**base, **chosen})

@@ -104,7 +104,7 @@ class ParameterTable:
         return tuple(row for row in self.rows if row.free)
 
     def free_names(self) -> list[str]:
-        """Names of the free parameters (lavaan: ``names(coef(fit))``): the label, else ``lhs op rhs`` with ``.g2`` ..."""
+        """Names of the free parameters, as those of lavaan's ``coef()``: the label, else ``f=~x2``, ``f=~x2.g2`` ..."""
         return [
             row.label or f"{row.lhs}{row.op}{row.rhs}" + (f".g{row.group}" if row.group > 1 else "")
             for row in self.free_rows()

@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import chi2, ncx2
 
-from fosa_sem.inference.fit_measures import (
-    _residual_measures,
+from fosa_sem.inference.indices import (
+    residual_measures,
     critical_n,
     incremental_measures,
     rmsea,
@@ -88,10 +88,10 @@ def test_critical_n_solves_its_definition(alpha: float) -> None:
     assert critical_n(0.0, 24, 301, alpha) == math.inf
 
 
-def test_residual_measures_by_hand() -> None:
+def testresidual_measures_by_hand() -> None:
     S, Sigma = np.array([[4.0, 1.0], [1.0, 1.0]]), np.array([[4.0, 0.6], [0.6, 1.0]])
     m, mu = np.array([1.0, 2.0]), np.array([1.0, 1.9])
-    found = _residual_measures(m, S, mu, Sigma)
+    found = residual_measures(m, S, mu, Sigma)
     assert_allclose(found["rmr"], math.sqrt((0.4**2 + 0.1**2) / 5))
     assert_allclose(found["rmr_nomean"], math.sqrt(0.4**2 / 3))
     assert_allclose(found["srmr_bentler"], math.sqrt((0.2**2 + 0.1**2) / 5))
@@ -102,4 +102,4 @@ def test_residual_measures_by_hand() -> None:
 
 def test_perfect_fit_has_no_residuals() -> None:
     S = np.array([[2.0, 0.3], [0.3, 1.0]])
-    assert set(_residual_measures(np.ones(2), S, np.ones(2), S).values()) == {0.0}
+    assert set(residual_measures(np.ones(2), S, np.ones(2), S).values()) == {0.0}
