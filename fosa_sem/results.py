@@ -213,7 +213,7 @@ class SemResults:
                 group=g.label,
                 mean=pd.Series(m, index=names) if has_means else None,
                 cov=pd.DataFrame(c, index=names, columns=names),
-            )  # fmt: skip
+            )
             for g, (m, c) in zip(self.fit.sample.groups, groups, strict=True)
         )
 

@@ -1,7 +1,7 @@
 """Information matrices: of the moments (mean, then lower triangle of the covariance, row by row), and of theta.
 
-With V_k the inverse of Sigma_oo of pattern k, padded with zeros, W_k = cov_k + d_k d_k' and d_k = mean_k - mu, minus the
-second differential of the log-likelihood is
+With V_k the inverse of Sigma_oo of pattern k, padded with zeros, W_k = cov_k + d_k d_k' and d_k = mean_k - mu, minus
+the second differential of the log-likelihood is
 
     sum_k n_k [ dmu' V dmu + 2 dmu' V dSigma V d + tr(dSigma V dSigma (V W V - V / 2)) ].
 
@@ -12,6 +12,7 @@ entries of the information are then picked from it, so that p = 40 variables wit
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -186,7 +187,7 @@ def _row_scores(
         rows, owner = order[start : start + size], pattern[start : start + size]
         deviations = np.nan_to_num(values[rows] - mean)
         edges = np.flatnonzero(np.diff(owner, prepend=-1, append=-1))
-        for i, j in zip(edges[:-1], edges[1:], strict=True):
+        for i, j in pairwise(edges):
             deviations[i:j] = deviations[i:j] @ V[owner[i]]
         yield rows, deviations
 

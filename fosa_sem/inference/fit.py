@@ -270,7 +270,8 @@ def evaluate_fit(
         vcov = covariance_of_estimates(problem, tested, saturated, resolved)
     return FimlFit(
         model=model, options=options, resolved=resolved, problem=problem, theta=theta, tested=tested, vcov=vcov,
-        saturated=saturated, references=reference_models(problem), audit=found_audit, iterations=iterations, notes=notes,
+        saturated=saturated, references=reference_models(problem), audit=found_audit, iterations=iterations,
+        notes=notes,
     )  # fmt: skip
 
 

@@ -99,7 +99,7 @@ def _chisquare_measures(fit: FimlFit) -> dict[str, float]:
 
 
 def _scaled_measures(fit: FimlFit) -> dict[str, float]:
-    """Measures of the scaled statistics, and (complete rows) the robust ones that replace chi-square by c chi-square."""
+    """Measures of the scaled statistics, and the robust ones of complete rows."""
     df, base_df, n, n_groups = fit.df, fit.df_baseline, fit.n_tests, len(fit.n_rows)
     factor, base_factor = scaling_factor(fit.scaling, df), scaling_factor(fit.scaling_baseline, base_df)
     chisq = fit.chisq / factor if df > 0 else fit.chisq

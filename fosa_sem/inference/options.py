@@ -283,8 +283,8 @@ class FitKeywords(TypedDict, total=False):
     orthogonal : bool, default False
         Fix the covariances of exogenous latent variables to 0.
     effect_coding : bool, str or tuple of str, optional
-        ``"loadings"``: the loadings of a factor average 1; ``"intercepts"``: its indicators' intercepts sum to 0 and its
-        mean is free; True: both (Little, Slegers & Card 2006).
+        ``"loadings"``: the loadings of a factor average 1; ``"intercepts"``: its indicators' intercepts sum to 0 and
+        its mean is free; True: both (Little, Slegers & Card 2006).
     int_ov_free, int_lv_free, auto_fix_first, auto_fix_single, auto_var, auto_cov_lv_x, auto_cov_y : bool, optional
         lavaan's switches; None keeps the default of the function called.
     group : str, optional

@@ -1,4 +1,4 @@
-"""A model as a test sees it: implied moments, their slopes and what bends them; the same for user and baseline model."""
+"""A model as a test sees it: implied moments and their slopes; the same for the user's and the baseline model."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from scipy.stats import chi2, ncx2
 
 from fosa_sem.inference.indices import (
-    residual_measures,
     critical_n,
     incremental_measures,
+    residual_measures,
     rmsea,
     rmsea_interval,
     rmsea_pvalue,
