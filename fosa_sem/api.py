@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Unpack
 
 import pandas as pd
@@ -13,7 +14,12 @@ from fosa_sem.syntax.options import FunctionName
 
 
 def _fit(func: FunctionName, model: str, data: pd.DataFrame, options: FitKeywords) -> SemResults:
-    return SemResults(fit=fit(model, data, fit_options(func, options)), data=data)
+    start = options.get("start")
+    if isinstance(start, SemResults):
+        chosen = replace(fit_options(func, {**options, "start": dict(start.coef())}), start_strict=False)
+    else:
+        chosen = fit_options(func, options)
+    return SemResults(fit=fit(model, data, chosen), data=data)
 
 
 def sem(model: str, data: pd.DataFrame, **options: Unpack[FitKeywords]) -> SemResults:

@@ -165,6 +165,15 @@ def _add_fit(subparsers: Any) -> None:
         help="keep the sample moments of exogenous variables and drop rows where one is missing (lavaan's "
         "default), or model them and keep all rows",
     )
+    parser.add_argument(
+        "--missing", default="fiml", metavar="NAME",
+        help="fiml (default), fiml.x (keeps rows in which an exogenous variable is missing), listwise, two.stage or "
+        "robust.two.stage",
+    )  # fmt: skip
+    parser.add_argument(
+        "--auxiliary", nargs="+", default=(), metavar="COLUMN",
+        help="columns outside the model that inform about missing values",
+    )  # fmt: skip
     parser.add_argument("--ci", action="store_true", help="print 95%% confidence limits")
     _add_report_option(parser)
     parser.set_defaults(run=commands.fit)
@@ -221,7 +230,10 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", default="native", metavar="NAME", help="finds the estimates: native (default) or semopy"
     )
-    parser.add_argument("--estimator", default="ML", metavar="NAME", help="ML (default)")
+    parser.add_argument(
+        "--estimator", default="ML", metavar="NAME",
+        help="ML (default), MLR (robust standard errors and test), MLF, or MLM (complete rows)",
+    )  # fmt: skip
     parser.add_argument("--std-lv", action="store_true", help="fix latent variances, not first loadings")
     parser.add_argument("--group", metavar="COLUMN", help="column that holds the groups")
 

@@ -27,6 +27,8 @@ def fit(args: argparse.Namespace) -> None:
     results = _FUNCTIONS[args.func](
         model,
         data,
+        missing=args.missing,
+        auxiliary=tuple(args.auxiliary),
         estimator=args.estimator,
         engine=args.engine,
         fixed_x=args.fixed_x,

@@ -67,7 +67,7 @@ def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: Fit
     if switches.fixed_x and names.observed_x:
         table = table.with_exogenous([_exogenous_moments(names, s) for s in saturated])
     if options.start is not None:
-        table = _with_start(table, options.start)
+        table = _with_start(table, options.start, strict=options.start_strict)
     return FitProblem(
         table=table, sample=sample, maps=compile_ram(table, [s.mean for s in saturated]), patterns=patterns,
         saturated=saturated, equality=EqualityConstraints.from_table(table),
@@ -137,11 +137,11 @@ def _exogenous_moments(names: VariableNames, moments: SaturatedMoments) -> dict[
     return values
 
 
-def _with_start(table: ParameterTable, start: Mapping[str, float]) -> ParameterTable:
+def _with_start(table: ParameterTable, start: Mapping[str, float], *, strict: bool) -> ParameterTable:
     """The table with the caller's starting values."""
     names = table.free_names()
     unknown = [name for name in start if name not in names]
-    if unknown:
+    if unknown and strict:
         close = difflib.get_close_matches(str(unknown[0]), names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise OptionError(f"start names {unknown[0]!r}, which is no free parameter of the model{hint}")

@@ -93,6 +93,8 @@ class FitOptions:
     Attributes
     ----------
     func : {"sem", "cfa", "growth", "lavaan"}
+    start_strict : bool
+        Whether a name of ``start`` that the model lacks is an error.
     table : dict
         Fields of `TableOptions`; None keeps the function's default.
     ridge : float
@@ -116,6 +118,7 @@ class FitOptions:
     test: str | None = None
     bootstrap: int = 1000
     start: Mapping[str, float] | None = None
+    start_strict: bool = True
     seed: int = 0
     table: dict[str, Any] = field(default_factory=dict)
     ridge: float = 0.0
@@ -136,6 +139,8 @@ class FitOptions:
             raise OptionError(f"bootstrap must be a number of draws, at least 2, got {self.bootstrap!r}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise OptionError(f"seed must be a whole number from 0 on, got {self.seed!r}")
+        if self.start is not None and not isinstance(self.start, Mapping):
+            raise OptionError(f"start must map names of coef() to values, or be a fit, got {type(self.start).__name__}")
         if not 0.0 <= self.ridge < 1.0:
             raise OptionError(f"ridge must be at least 0 and below 1, got {self.ridge!r}")
         self.resolve()

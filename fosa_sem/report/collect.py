@@ -30,6 +30,32 @@ MISSING_NOTE = (
     "Missing values: full-information maximum likelihood is the default here (lavaan's is listwise deletion); it "
     "assumes that values are missing at random given the variables of the model."
 )
+_TWO_STAGE_NOTE = (
+    "Missing values: the EM moments of the saturated model were fitted as if complete; standard errors and test allow "
+    "for what is missing. Values are assumed to be missing at random."
+)
+_LISTWISE_NOTE = (
+    "Missing values: rows with a hole were left out (listwise deletion), which assumes that values are missing "
+    "completely at random."
+)
+_MISSING = {
+    "ml": ("full-information maximum likelihood (fiml)", MISSING_NOTE),
+    "ml.x": ("full-information maximum likelihood, exogenous rows kept (fiml.x)", MISSING_NOTE),
+    "listwise": ("listwise deletion", _LISTWISE_NOTE),
+    "two.stage": ("two-stage maximum likelihood (two.stage)", _TWO_STAGE_NOTE),
+    "robust.two.stage": ("robust two-stage maximum likelihood (robust.two.stage)", _TWO_STAGE_NOTE),
+}
+_SE = {
+    "standard": "Standard", "robust.huber.white": "Sandwich", "robust.sem": "Robust (Satorra-Bentler)",
+    "two.stage": "Two-stage", "robust.two.stage": "Robust two-stage", "bootstrap": "Bootstrap", "none": "None",
+}  # fmt: skip
+_TESTS = {
+    "satorra.bentler": "Satorra-Bentler correction",
+    "yuan.bentler": "Yuan-Bentler correction",
+    "yuan.bentler.mplus": "Yuan-Bentler correction (Mplus variant)",
+}
+_MANY_GROUPS = 12
+"""Groups whose parts of chi-square are still listed."""
 
 
 def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[str, str], ...] = ()) -> FitReport:
@@ -77,7 +103,8 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[st
         fit_measures=fit_measures(fit),
         parameters=estimates.assign(free=is_free(fit)),
         r2=r_squared(fit),
-        notes=(MISSING_NOTE, *fit.notes),
+        notes=(_MISSING[fit.resolved.missing][1], *fit.notes),
+        chisq_by_group=tuple(fit.chisq_by_group) if fit.has_test and 1 < len(fit.n_rows) <= _MANY_GROUPS else (),
         ci_level=level,
         saturated=saturated,
         residual_correlations=_residual_correlations(fit),
@@ -98,21 +125,44 @@ def _residual_correlations(fit: FimlFit) -> tuple[pd.DataFrame, ...]:
 
 def _call(fit: FimlFit) -> tuple[tuple[str, str], ...]:
     x = ", ".join(fit.table.names.observed_x)
+    resolved = fit.resolved
     entries = [
         ("Function", fit.options.func),
-        ("Estimator", "ML"),
-        ("Missing data", "full-information maximum likelihood (fiml)"),
+        ("Estimator", fit.options.estimator),
+        ("Missing data", _MISSING[resolved.missing][0]),
         ("Engine", fit.options.engine_name),
-        ("Standard errors", "Standard" if fit.vcov is not None else "Not available"),
-        ("Information", "Observed"),
-        ("Observed information based on", "Hessian"),
+        *_inference(fit),
     ]
+    if resolved.likelihood == "wishart":
+        entries.append(("Likelihood", "Wishart: unbiased covariances, N - 1"))
+    if not fit.table.meanstructure:
+        entries.append(("Means", "not modelled"))
+    if resolved.scaled_test is not None:
+        entries.append(("Scaled test", _TESTS[resolved.scaled_test]))
     if x:
         how = "fixed at their sample moments" if fit.table.fixed_x else "modelled jointly (fixed_x = False)"
         entries.append(("Exogenous variables", f"{x}: {how}"))
+    if fit.table.auxiliary:
+        entries.append(("Auxiliary variables", ", ".join(fit.table.auxiliary)))
     if fit.options.group:
         entries.append(("Group variable", fit.options.group))
     return tuple(entries)
+
+
+def _inference(fit: FimlFit) -> list[tuple[str, str]]:
+    """How standard errors come about, in the words of lavaan's summary."""
+    information = fit.resolved.information
+    missing = fit.vcov is None and fit.resolved.se != "none"
+    entries = [("Standard errors", "Not available" if missing else _SE[fit.resolved.se])]
+    if fit.resolved.se in ("none", "bootstrap"):
+        return entries
+    sandwich = fit.resolved.se == "robust.huber.white"
+    entries.append(("Information bread" if sandwich else "Information", information.kind.capitalize()))
+    if information.kind == "observed":
+        entries.append(("Observed information based on", information.observed.capitalize()))
+    if information.kind != "observed" or information.observed == "h1":
+        entries.append(("Information saturated (h1) model", information.moments.capitalize()))
+    return entries
 
 
 def _audit(fit: FimlFit) -> tuple[tuple[str, str], ...]:

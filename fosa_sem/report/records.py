@@ -65,6 +65,8 @@ class FitReport:
         Per group, means (Series) and covariances (DataFrame) of the saturated model estimated by EM.
     residual_correlations : tuple of DataFrame, default ()
         Per group, observed (EM) minus model-implied correlations.
+    chisq_by_group : tuple of float, default ()
+        Each group's part of chi-square; empty for a single group, many groups, or without a test.
     statements : tuple of (prompt, text), default ()
         What only the analyst can say. Prompts of `PROMPTS` left out or empty are printed as not stated.
     """
@@ -93,6 +95,7 @@ class FitReport:
     ci_level: float = 0.95
     saturated: tuple[tuple[pd.Series, pd.DataFrame], ...] = ()
     residual_correlations: tuple[pd.DataFrame, ...] = ()
+    chisq_by_group: tuple[float, ...] = ()
     statements: tuple[tuple[str, str], ...] = ()
 
 

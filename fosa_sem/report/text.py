@@ -41,7 +41,7 @@ _HEADINGS = {
 }
 _SHORT_HEADINGS = {**_HEADINGS, "ci_lower": "ci.low", "ci_upper": "ci.upp"}
 _OF_ESTIMATES = frozenset({"se", "z", "pvalue", "ci_lower", "ci_upper"})
-_INFERENCE_LABELS = ("se", "standard error", "information", "observed information", "h1 information")
+_INFERENCE_LABELS = ("se", "standard error", "information", "observed information")
 
 
 def summary_text(
@@ -80,7 +80,10 @@ def summary_text(
     keys += ["ci_lower", "ci_upper"] * ci + ["std_lv", "std_all"] * standardized
     blocks = measure_blocks(report.fit_measures)
     paragraphs = [_header(report)]
-    paragraphs += [_measures(block) for block in blocks[: None if fit_measures else 1]]
+    for block in blocks[: None if fit_measures else 1]:
+        paragraphs.append(_measures(block))
+        if block is blocks[0] and report.chisq_by_group:
+            paragraphs.append(_chisq_by_group(report))
     paragraphs.append(_estimates_header(report))
     for index, label in enumerate(report.group_labels):
         if len(report.group_labels) > 1:
@@ -204,6 +207,13 @@ def _measures(block: MeasureBlock) -> str:
     lines += [""] * bool(robust)
     blank = [""] * scaled
     lines += [_columns(_robust_label(row.label), *blank, _measure(row, row.robust)) for row in robust]
+    return "\n".join(lines)
+
+
+def _chisq_by_group(report: FitReport) -> str:
+    lines = ["  Test statistic for each group:"]
+    for label, value in zip(report.group_labels, report.chisq_by_group, strict=True):
+        lines.append(_columns(f"  {shorten(clean(label), 36)}", narrow(value, _VALUE - 1)))
     return "\n".join(lines)
 
 
