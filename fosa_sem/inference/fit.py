@@ -176,7 +176,7 @@ class FimlFit:
     def _corrected(self, model: TestedModel) -> CorrectedTest:
         robust = self.resolved.scaled_test is not None
         kind = self.resolved.information.kind
-        return corrected_test(self.problem, model, self.saturated, kind, robust=robust)
+        return corrected_test(model, self.saturated, kind, robust=robust)
 
     @cached_property
     def corrected(self) -> CorrectedTest:

@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fosa_sem.fiml.information import InformationKind
+from fosa_sem.data.patterns import MissingPatterns
+from fosa_sem.fiml.information import InformationKind, moment_information
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.options import TWO_STAGE, InformationOptions, Missing
 from fosa_sem.inference.tested import (
@@ -64,26 +65,45 @@ class SaturatedInformation:
         return self._kept[kind]
 
     def inverse(self, kind: InformationKind) -> Matrices:
-        """Inverse information of the rows."""
-        return self.inverted(self.information(kind))
-
-    def inverted(self, matrices: Matrices) -> Matrices:
-        """Inverses over the moments kept, 0 elsewhere.
+        """Inverse information of the rows over the moments kept, 0 elsewhere.
 
         Raises
         ------
         numpy.linalg.LinAlgError
-            If one is singular.
+            If it is singular.
         """
+        name = f"inverse {kind}"
+        if name not in self._kept:
+            self._kept[name] = tuple(self._inverted(matrix) for matrix in self.information(kind))
+        return self._kept[name]
+
+    def _inverted(self, matrix: FloatArray) -> FloatArray:
         index = np.ix_(self.kept, self.kept)
-        inverses = []
-        for matrix in matrices:
-            inverse = np.zeros_like(matrix)
-            block = matrix[index]
-            scale = 1.0 / np.sqrt(np.diag(block))
-            inverse[index] = np.linalg.inv(block * np.outer(scale, scale)) * np.outer(scale, scale)
-            inverses.append(inverse)
-        return tuple(inverses)
+        block = matrix[index]
+        scale = 1.0 / np.sqrt(np.diag(block))
+        inverse = np.zeros_like(matrix)
+        inverse[index] = np.linalg.inv(block * np.outer(scale, scale)) * np.outer(scale, scale)
+        return inverse
+
+    @cached_property
+    def as_complete(self) -> tuple[MissingPatterns, ...]:
+        """Complete data, as many as there are rows, whose moments are the saturated ones."""
+        return tuple(
+            MissingPatterns.from_moments(float(p.n.sum()), mean, cov)
+            for p, (mean, cov) in zip(self.problem.patterns, self.at, strict=True)
+        )
+
+    @cached_property
+    def complete_information(self) -> Matrices:
+        """Information that `as_complete` would give.
+
+        lavaan (0.6, 0.7) leaves out the moments of exogenous variables also with ``fixed_x=False``, except beside
+        auxiliary variables, with which they covary; so it is here.
+        """
+        kept = modelled_moments(self.problem, fixed_x=not self.problem.table.auxiliary)
+        pairs = zip(self.as_complete, self.at, strict=True)
+        found = (moment_information(data, mean, cov, "expected") for data, (mean, cov) in pairs)
+        return tuple(np.where(np.outer(kept, kept), matrix, 0.0) for matrix in found)
 
     def moment_covariance(self, kind: InformationKind) -> Matrices:
         """Gamma / N: covariance matrix of the saturated moments that are fitted.

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.information import InformationKind, moment_information
+from fosa_sem.fiml.information import InformationKind
 from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.covariance import squared_scores
 from fosa_sem.inference.options import ResolvedOptions
 from fosa_sem.inference.saturated_information import Matrices, SaturatedInformation
-from fosa_sem.inference.tested import TestedModel, information_about_theta, modelled_moments, pull_back
+from fosa_sem.inference.tested import TestedModel, information_about_theta, pull_back
 
 FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +130,12 @@ class CorrectedTest:
 
 
 def corrected_test(
-    problem: FitProblem, model: TestedModel, saturated: SaturatedInformation, kind: InformationKind, *, robust: bool
+    model: TestedModel, saturated: SaturatedInformation, kind: InformationKind, *, robust: bool
 ) -> CorrectedTest:
     """What CFI, TLI and RMSEA need so that missing data do not change what they measure (Zhang & Savalei 2023).
 
     Parameters
     ----------
-    problem : FitProblem
     model : TestedModel
     saturated : SaturatedInformation
     kind : {"observed", "expected", "first.order"}
@@ -151,14 +148,10 @@ def corrected_test(
     CorrectedTest
         NaN where an information matrix is singular.
     """
-    chisq, complete = 0.0, []
-    weighted = complete_data_moments(problem)
-    groups = zip(problem.patterns, model.moments, saturated.at, strict=True)
-    for patterns, implied, (mean, cov) in groups:
-        as_complete = MissingPatterns.from_moments(float(patterns.n.sum()), mean, cov)
-        chisq += 2.0 * (evaluate(as_complete, mean, cov).loglik - evaluate(as_complete, *implied).loglik)
-        weight = moment_information(as_complete, mean, cov, "expected")
-        complete.append(np.where(np.outer(weighted, weighted), weight, 0.0))
+    chisq = 0.0
+    for data, implied, moments in zip(saturated.as_complete, model.moments, saturated.at, strict=True):
+        chisq += 2.0 * (evaluate(data, *moments).loglik - evaluate(data, *implied).loglik)
+    complete = saturated.complete_information
     inverse = model.inverse(pull_back(model, saturated.information(kind)))
     if inverse is None:
         return CorrectedTest(chisq=chisq, trace=math.nan)
@@ -169,16 +162,7 @@ def corrected_test(
     if not robust:
         trace = sum(float((c * v).sum()) for c, v in zip(complete, lost, strict=True))
         return CorrectedTest(chisq=chisq, trace=trace - float((pull_back(model, complete) * inverse).sum()))
-    return CorrectedTest(chisq=chisq, trace=_robust_trace(model, tuple(complete), lost, saturated, inverse))
-
-
-def complete_data_moments(problem: FitProblem) -> BoolArray:
-    """Which moments the complete-data weights speak of, shape (q,).
-
-    lavaan (0.6, 0.7) leaves out those of exogenous variables also with ``fixed_x=False``, except beside auxiliary
-    variables, with which they covary.
-    """
-    return modelled_moments(problem, fixed_x=not problem.table.auxiliary)
+    return CorrectedTest(chisq=chisq, trace=_robust_trace(model, complete, lost, saturated, inverse))
 
 
 def _robust_trace(
