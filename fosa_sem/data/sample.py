@@ -118,6 +118,7 @@ def take_sample(
     check_names(data, [*variables, *([group] if group else [])], spans or {})
     matrix = np.column_stack([check_column(take_column(data, name)) for name in variables])
     labels = group_labels(data[group]) if group else None
+    _check_group_label(labels, group_label)
     usable, dropped = _usable_rows(matrix, list(variables), complete, labels, group_label, listwise=listwise)
     _warn_dropped(dropped, len(data))
     if not usable.any():
@@ -147,7 +148,7 @@ def _usable_rows(
         reasons.insert(0, (f"rows without a value of the group variable {group.name!r}", group.isna().to_numpy()))
         if group_label:
             others = group.notna() & ~group.isin(list(group_label))
-            reasons.insert(1, ("rows of groups that group_label does not name", others.to_numpy()))
+            reasons.insert(1, (NOT_CHOSEN, others.to_numpy()))
     if listwise:
         reasons.append(("rows with a missing value (listwise deletion)", np.asarray(missing.any(axis=1))))
     elif complete:
@@ -165,8 +166,20 @@ def _usable_rows(
     return usable, tuple(dropped)
 
 
+NOT_CHOSEN = "rows of groups that group_label does not name"
+
+
+def _check_group_label(labels: pd.Series | None, group_label: Sequence[str]) -> None:
+    known = [] if labels is None else list(labels.dropna().unique())
+    absent = [label for label in group_label if label not in known]
+    if absent:
+        raise DataError(f"group_label names {absent[0]!r}, which no row has; the groups are {', '.join(known)}")
+
+
 def _warn_dropped(dropped: tuple[tuple[str, int], ...], n_given: int) -> None:
     for reason, count in dropped:
+        if reason == NOT_CHOSEN:
+            continue
         warnings.warn(f"{count} of {n_given} rows were dropped: {reason}", DroppedRowsWarning, stacklevel=2)
 
 
@@ -185,7 +198,7 @@ def _groups(
     absent = [label for label in group_label if label not in levels]
     if absent:
         known = ", ".join(str(level) for level in levels)
-        raise DataError(f"group_label names {absent[0]!r}, of which no row can be used; the groups are {known}")
+        raise DataError(f"group {absent[0]!r} of group_label has no row that can be used; {known} have")
     if len(levels) < 2:
         raise DataError(f"group variable {group.name!r} has {len(levels)} group with data; at least two are needed")
     if group_label:

@@ -169,6 +169,10 @@ class FitOptions:
             if self.meanstructure is False:
                 raise OptionError("meanstructure must be True or None here: missing values and growth need the means")
             return True
+        if self.meanstructure is False and has_intercepts:
+            raise OptionError(
+                "meanstructure=False, but the model has intercepts (~ 1); take them out, or leave it open"
+            )
         if self.meanstructure is not None:
             return self.meanstructure
         return has_intercepts or self.group is not None
