@@ -198,7 +198,7 @@ def test_starting_values_are_taken_and_checked(holes: pd.DataFrame) -> None:
     assert_allclose(_fit(holes, start={"f=~x2": 0.9}).coef(), plain.coef(), rtol=1e-5, atol=1e-6)
     shorter = fosa_sem.cfa("f =~ x1 + x2 + x3", holes)
     assert_allclose(_fit(holes, start=shorter).coef(), plain.coef(), rtol=1e-5, atol=1e-6)
-    with pytest.raises(OptionError, match="start names 'f=~x22', .*did you mean 'f=~x2'"):
+    with pytest.raises(OptionError, match=r"start names 'f=~x22', .*did you mean 'f=~x2'"):
         _fit(holes, start={"f=~x22": 0.9})
     with pytest.raises(OptionError, match="start must map names"):
         _fit(holes, start=[0.5, 0.5])
@@ -246,7 +246,7 @@ def test_options_that_cannot_be(holes: pd.DataFrame, options: dict, words: str) 
 
 
 def test_an_auxiliary_column_must_exist(holes: pd.DataFrame) -> None:
-    with pytest.raises(fosa_sem.errors.ModelSpecificationError, match="'x66' is not a column.*'x6'"):
+    with pytest.raises(fosa_sem.errors.ModelSpecificationError, match=r"'x66' is not a column.*'x6'"):
         _fit(holes, auxiliary="x66")
 
 
