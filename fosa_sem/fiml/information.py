@@ -97,29 +97,52 @@ def expected_form(patterns: MissingPatterns, cov: FloatArray, mean_change: Float
 
 
 def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray:
-    """Inverse of Sigma_oo of every pattern, padded with zeros, shape (K, p, p)."""
+    """Inverse of Sigma_oo of every pattern, padded with zeros, shape (K, p, p).
+
+    From the missing side of the partitioned inverse where fewer variables are missing than observed.
+    """
     scale = np.sqrt(np.diag(cov))
-    P = np.linalg.inv(cov / np.outer(scale, scale)) / np.outer(scale, scale)
+    correlation = cov / np.outer(scale, scale)
+    P = np.linalg.inv(correlation)
     P = (P + P.T) / 2.0
-    V = np.broadcast_to(P, (len(patterns.n), *P.shape)).copy()
-    for batch in patterns.batches:
-        missing = batch.missing
-        block = P[missing[:, :, None], missing[:, None, :]]
-        across = P[missing]
-        V[batch.patterns] -= across.transpose(0, 2, 1) @ np.linalg.solve(block, across)
-    V *= patterns.observed[:, :, None] & patterns.observed[:, None, :]
+    seen = patterns.observed
+    n_missing = (~seen).sum(axis=1)
+    V = np.zeros((*seen.shape, len(P)))
+    for m in np.unique(n_missing):
+        which = np.flatnonzero(n_missing == m)
+        if 2 * m <= len(P):
+            missing = np.nonzero(~seen[which])[1].reshape(len(which), m)
+            across = P[missing]
+            V[which] = P - across.transpose(0, 2, 1) @ np.linalg.solve(_blocks(P, missing), across)
+        else:
+            there = np.nonzero(seen[which])[1].reshape(len(which), -1)
+            place = (which[:, None, None], there[:, :, None], there[:, None, :])
+            V[place] = np.linalg.inv(_blocks(correlation, there))
+    V *= seen[:, :, None] & seen[:, None, :]
+    V /= np.outer(scale, scale)
     return V
+
+
+def _blocks(matrix: FloatArray, columns: NDArray[np.intp]) -> FloatArray:
+    """The same rows and columns of a matrix, shape (b, m, m) for columns of shape (b, m)."""
+    return np.asarray(matrix[columns[:, :, None], columns[:, None, :]])
 
 
 def _pattern_scores(patterns: MissingPatterns, mean: FloatArray, V: FloatArray) -> tuple[FloatArray, FloatArray]:
     """n V d, shape (K, p), and the lower triangle of n V W V, shape (K, p (p + 1) / 2)."""
+    owner = patterns.row_pattern[len(V) :]
     d = np.where(patterns.observed, patterns.mean - mean, 0.0)
     u = np.matmul(V, d[:, :, None])[:, :, 0]
-    cross = np.zeros_like(V)
-    np.add.at(cross, patterns.row_pattern[len(d) :], patterns.factor[:, :, None] * patterns.factor[:, None, :])
-    products = V @ cross @ V + patterns.n[:, None, None] * u[:, :, None] * u[:, None, :]
-    lower = np.tril_indices(len(mean))
-    return patterns.n[:, None] * u, products[:, lower[0], lower[1]]
+    row, col = np.tril_indices(len(mean))
+    products = patterns.n[:, None] * u[:, row] * u[:, col]
+    order = np.argsort(owner, kind="stable")
+    size = max(1, CHUNK // V[0].size)
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        moved = np.matmul(patterns.factor[rows, None, :], V[owner[rows]])[:, 0]
+        first = np.flatnonzero(np.diff(owner[rows], prepend=-1))
+        products[owner[rows[first]]] += np.add.reduceat(moved[:, row] * moved[:, col], first, axis=0)
+    return patterns.n[:, None] * u, products
 
 
 def _places(p: int) -> NDArray[np.intp]:
