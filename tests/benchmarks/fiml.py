@@ -79,8 +79,8 @@ def run(names: list[str], repeat: int, *, with_r: bool, cache: Path | None) -> d
             if not lavaan and not r_missing:
                 bar.set_description(f"{name}, lavaan")
                 lavaan = time_lavaan(WORKLOADS[name], table, Path(folder))
-                known[name] = lavaan
-                if cache:
+                if cache and "skipped" not in lavaan:
+                    known[name] = lavaan
                     cache.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
             found[name]["lavaan"] = lavaan or {"skipped": r_missing}
     return found

@@ -8,7 +8,7 @@ folder <- commandArgs(trailingOnly = TRUE)[1]
 read <- function(name) read.csv(file.path(folder, name), na.strings = "")
 text <- function(name) paste(readLines(file.path(folder, name)), collapse = "\n")
 whole_call <- function(model, table, options) {
-  fit <- do.call(sem, c(list(model, data = table, missing = "fiml"), options))
+  fit <- do.call("sem", c(list(model, data = quote(table), missing = "fiml"), options))
   capture.output(summary(fit, fit.measures = TRUE))
   fit
 }
