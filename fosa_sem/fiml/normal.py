@@ -110,6 +110,32 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
     )  # fmt: skip
 
 
+def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray:
+    """V_k, the inverse of Sigma_oo of every pattern, 0 where something is missing, shape (K, p, p).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If ``cov`` is not positive definite.
+    """
+    P, _ = _precision(cov)
+    p = len(P)
+    V = np.broadcast_to(P, (len(patterns.n), p, p)).copy()
+    for batch in patterns.batches:
+        padded = _padded(cov if batch.observed_side else P, patterns.width)
+        index = batch.index.T
+        inverse = _invert(padded[batch.index[:, None], batch.index])[0].transpose(2, 0, 1)
+        if batch.observed_side:
+            whole = np.zeros((len(index), patterns.width, patterns.width))
+            whole[np.arange(len(index))[:, None, None], index[:, :, None], index[:, None, :]] = inverse
+            V[batch.patterns] = whole[:, :p, :p]
+        else:
+            across = padded[index, :p]
+            V[batch.patterns] -= across.transpose(0, 2, 1) @ (inverse @ across)
+    V *= patterns.observed[:, :, None] & patterns.observed[:, None, :]
+    return V
+
+
 def _precision(cov: FloatArray) -> tuple[FloatArray, float]:
     """Inverse and log-determinant, computed on the correlation scale."""
     variances = cov.diagonal()

@@ -13,7 +13,7 @@ from zoo import BY_NAME, NAMES, central_jacobian, problem_of
 from fosa_sem.data import batches
 from fosa_sem.data.batches import plan_batches
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.normal import evaluate
+from fosa_sem.fiml.normal import evaluate, pattern_precisions
 
 
 def _casewise(values: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> float:
@@ -88,6 +88,19 @@ def test_both_sides_give_the_same(p: int, share: float) -> None:
         assert_allclose(one.loglik, chosen.loglik, rtol=1e-12)
         assert_allclose(one.first, chosen.first, rtol=1e-10, atol=1e-10 * np.abs(chosen.first).max())
         assert_allclose(one.second, chosen.second, rtol=1e-10, atol=1e-10 * np.abs(chosen.second).max())
+
+
+@pytest.mark.parametrize("side", [None, False, True])
+@pytest.mark.parametrize(("p", "share"), [(5, 0.3), (12, 0.7)])
+def test_pattern_precisions_are_padded_inverses(p: int, share: float, side: bool | None) -> None:
+    patterns = MissingPatterns.from_values(_table(100, p, share, 15))
+    width, planned = plan_batches(patterns.observed, patterns.n, patterns.row_pattern, side)
+    root = np.random.default_rng(16).standard_normal((p, p + 3))
+    found = pattern_precisions(replace(patterns, width=width, batches=planned), root @ root.T)
+    for seen, V in zip(patterns.observed, found, strict=True):
+        assert_allclose(V[np.ix_(seen, seen)], np.linalg.inv((root @ root.T)[np.ix_(seen, seen)]), rtol=1e-9, atol=1e-10)
+        assert not V[~seen].any()
+        assert not V[:, ~seen].any()
 
 
 def test_mostly_missing_patterns_are_solved_on_their_observed_side() -> None:
