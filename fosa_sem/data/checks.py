@@ -99,10 +99,15 @@ def check_column_values(column: pd.Series) -> FloatArray:
         For text, dates, complex or infinite values.
     """
     values = _as_float(column)
-    infinite = int(np.isinf(values).sum())
-    if infinite:
-        raise DataError(f"column {column.name!r} has {infinite} infinite value(s); set them to missing or correct them")
+    _refuse_infinite(values, column.name)
     return values
+
+
+def _refuse_infinite(values: FloatArray, name: object) -> None:
+    # The extremes, found without a copy, settle almost every column.
+    if len(values) and (np.fmax.reduce(values) == np.inf or np.fmin.reduce(values) == -np.inf):
+        infinite = int(np.isinf(values).sum())
+        raise DataError(f"column {name!r} has {infinite} infinite value(s); set them to missing or correct them")
 
 
 def check_column(column: pd.Series) -> FloatArray:
@@ -113,19 +118,26 @@ def check_column(column: pd.Series) -> FloatArray:
     DataError
         As `check_column_values`; also for a column without any value or without variation.
     """
-    name = column.name
-    values = check_column_values(column)
-    present = values[~np.isnan(values)]
-    if present.size == 0:
-        raise DataError(f"column {name!r} has no value in any row used; leave it out of the model")
-    size = float(np.abs(present).max())
-    if present.size > 1 and not LIMITS[0] < size < LIMITS[1]:
-        raise DataError(f"column {name!r} has values of the size {size:.0e}; change its unit")
-    if present.min() == present.max():
-        raise DataError(f"column {name!r} is constant ({present[0]:g} in all {present.size} rows used that have it)")
-    if np.ptp(present) < ROUNDING * size:
-        raise DataError(f"column {name!r} is constant but for rounding errors; leave it out of the model")
+    values = _as_float(column)
+    check_values(values, column.name)
     return values
+
+
+def check_values(values: FloatArray, name: object) -> None:
+    """Check what a column holds; see `check_column`."""
+    _refuse_infinite(values, name)
+    low = float(np.fmin.reduce(values, initial=np.nan))
+    high = float(np.fmax.reduce(values, initial=np.nan))
+    if np.isnan(low):
+        raise DataError(f"column {name!r} has no value in any row used; leave it out of the model")
+    n_present = len(values) if low < high else int((~np.isnan(values)).sum())  # only a constant column is counted
+    size = max(abs(low), abs(high))
+    if n_present > 1 and not LIMITS[0] < size < LIMITS[1]:
+        raise DataError(f"column {name!r} has values of the size {size:.0e}; change its unit")
+    if low == high:
+        raise DataError(f"column {name!r} is constant ({low:g} in all {n_present} rows used that have it)")
+    if high - low < ROUNDING * size:
+        raise DataError(f"column {name!r} is constant but for rounding errors; leave it out of the model")
 
 
 def _as_float(column: pd.Series) -> FloatArray:
@@ -134,6 +146,8 @@ def _as_float(column: pd.Series) -> FloatArray:
         raise DataError(f"column {name!r} is categorical: give numbers (ordinal indicators are not supported yet)")
     if pd.api.types.is_complex_dtype(dtype):
         raise DataError(f"column {name!r} has complex values; the model needs real numbers")
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":  # floats without a copy
+        return np.asarray(column.to_numpy(), dtype=np.float64)
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if pd.api.types.is_object_dtype(dtype):

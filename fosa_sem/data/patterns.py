@@ -8,30 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fosa_sem.data.batches import Batch, plan_batches
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.intp]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Patterns with the same number m of missing variables, so that their linear algebra can be stacked.
-
-    Attributes
-    ----------
-    patterns : ndarray of int, shape (b,)
-    missing : ndarray of int, shape (b, m)
-        Columns missing in each.
-    rows : ndarray of int, shape (r,)
-        Deviation rows (see `MissingPatterns.row_pattern`) that belong to these patterns.
-    owner : ndarray of int, shape (r,)
-        Position of each such row's pattern in ``patterns``.
-    """
-
-    patterns: IntArray
-    missing: IntArray
-    rows: IntArray
-    owner: IntArray
+PIECE = 2**14
+"""Rows copied at a time, so that memory stays small beside the data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +33,12 @@ class MissingPatterns:
         Stacked F_k with F_k' F_k = n_k cov_k (divided by n_k), 0 where missing; no more rows than the data.
     row_pattern : ndarray of int, shape (K + R,)
         Pattern of each deviation row: the K mean deviations, then the rows of ``factor``.
+    width : int
+        p, and the variables made up for ``batches``.
     batches : tuple of Batch
-        Patterns that miss something, grouped by how many variables they miss.
+        Patterns that miss something, as their linear algebra is done.
+    n_cells : float
+        Observed values.
     pattern_of_row : ndarray of int, shape (N,)
         Pattern of each data row, in the order of the data.
     """
@@ -60,7 +48,9 @@ class MissingPatterns:
     mean: FloatArray
     factor: FloatArray
     row_pattern: IntArray
+    width: int
     batches: tuple[Batch, ...]
+    n_cells: float
     pattern_of_row: IntArray
 
     @property
@@ -103,37 +93,33 @@ class MissingPatterns:
         values : ndarray, shape (N, p)
             NaN where missing; every row has at least one value.
         """
-        seen = ~np.isnan(values)
-        codes = np.packbits(seen, axis=1)
-        width = -(-codes.shape[1] // 8) * 8
-        padded = np.zeros((len(codes), width), dtype=np.uint8)
-        padded[:, : codes.shape[1]] = codes
-        words = padded.view(np.uint64)
-        key = words[:, 0] if words.shape[1] == 1 else words.view(np.dtype((np.void, width))).ravel()
-        _, first, pattern = np.unique(key, return_index=True, return_inverse=True)
-        order = np.argsort(pattern, kind="stable")
-        n = np.bincount(pattern)
-        starts = np.concatenate([[0], np.cumsum(n)])
-        observed = seen[first]
-        filled = np.where(seen, values, 0.0)[order]
-        mean = np.add.reduceat(filled, starts[:-1], axis=0) / n[:, None]
-        factors, owners = [], []
-        for k in np.flatnonzero(n > 1):
-            block = _factor(filled[starts[k] : starts[k + 1]] - mean[k], observed[k])
-            factors.append(block)
-            owners.append(np.full(len(block), k))
-        factor = np.vstack(factors) if factors else np.zeros((0, values.shape[1]))
-        owner = np.concatenate(owners) if owners else np.zeros(0, dtype=np.intp)
-        return cls._assemble(observed, n.astype(float), mean, factor, owner, pattern)
+        columns = np.ascontiguousarray(values.T)  # no copy of a table that is stored by columns
+        order, starts = _sorted_rows(columns)
+        observed = ~np.isnan(values[order[starts[:-1]]])
+        n = np.diff(starts)
+        pattern_of_row = np.empty(len(order), dtype=np.intp)
+        pattern_of_row[order] = np.repeat(np.arange(len(n)), n)
+        large = n > observed.sum(axis=1)
+        rows = np.flatnonzero(np.repeat(~large, n))
+        mean = np.zeros(observed.shape)
+        mean[~large], factor = _contrasts(columns.take(order[rows], axis=1), n[~large])
+        factors, owners = [factor], [np.repeat(np.flatnonzero(~large), n[~large] - 1)]
+        for k in np.flatnonzero(large):
+            seen = np.flatnonzero(observed[k])
+            mean[k, seen], products = _cross_products(columns, seen, order[starts[k] : starts[k + 1]])
+            factors.append(np.zeros((len(seen), len(columns))))
+            factors[-1][:, seen] = _root(products)
+            owners.append(np.full(len(seen), k))
+        return cls._assemble(
+            observed, n.astype(float), mean, np.concatenate(factors), np.concatenate(owners), pattern_of_row
+        )
 
     @classmethod
     def from_moments(cls, n: float, mean: FloatArray, cov: FloatArray) -> MissingPatterns:
         """Complete data with these moments (covariance divided by n)."""
-        values, vectors = np.linalg.eigh(cov)
-        factor = (vectors * np.sqrt(n * np.clip(values, 0.0, None))).T
         seen = np.ones((1, len(mean)), dtype=bool)
-        rows = np.zeros(len(factor), dtype=np.intp)
-        return cls._assemble(seen, np.array([float(n)]), mean[None, :], factor, rows, np.zeros(0, dtype=np.intp))
+        rows = np.zeros(len(mean), dtype=np.intp)
+        return cls._assemble(seen, np.array([float(n)]), mean[None, :], _root(n * cov), rows, np.zeros(0, dtype=np.intp))
 
     def with_ridge(self, variances: FloatArray) -> MissingPatterns:
         """Patterns as if independent noise of these variances, shape (p,), were added to every observed cell."""
@@ -162,32 +148,74 @@ class MissingPatterns:
         owner: IntArray, pattern_of_row: IntArray,
     ) -> MissingPatterns:  # fmt: skip
         row_pattern = np.concatenate([np.arange(len(n)), owner]).astype(np.intp)
-        n_missing = (~observed).sum(axis=1)
-        batches = []
-        for m in np.unique(n_missing[n_missing > 0]):
-            patterns = np.flatnonzero(n_missing == m)
-            position = np.full(len(n), -1, dtype=np.intp)
-            position[patterns] = np.arange(len(patterns))
-            rows = np.flatnonzero(position[row_pattern] >= 0)
-            batches.append(
-                Batch(
-                    patterns=patterns,
-                    missing=np.nonzero(~observed[patterns])[1].reshape(-1, m),
-                    rows=rows,
-                    owner=position[row_pattern[rows]],
-                )
-            )
+        width, batches = plan_batches(observed, n, row_pattern)
         return cls(
-            observed=observed, n=n, mean=mean, factor=factor, row_pattern=row_pattern,
-            batches=tuple(batches), pattern_of_row=pattern_of_row,
+            observed=observed, n=n, mean=mean, factor=factor, row_pattern=row_pattern, width=width, batches=batches,
+            n_cells=float(n @ observed.sum(axis=1)), pattern_of_row=pattern_of_row,
         )  # fmt: skip
 
 
-def _factor(deviations: FloatArray, observed: BoolArray) -> FloatArray:
-    """A matrix with the cross-products of the deviations and at most as many rows as observed variables."""
-    q = int(observed.sum())
-    if len(deviations) <= q:
-        return deviations
-    factor = np.zeros((q, deviations.shape[1]))
-    factor[:, observed] = np.linalg.qr(deviations[:, observed], mode="r")
-    return factor
+def _sorted_rows(columns: FloatArray) -> tuple[IntArray, IntArray]:
+    """Order of the rows, shape (N,), in which those with the same holes follow each other, and where each pattern starts.
+
+    The starts, shape (K + 1,), end with N. Sixteen columns make one 16-bit word, because numpy sorts these by radix.
+    """
+    words = np.zeros((-(-len(columns) // 16), columns.shape[1]), dtype=np.uint16)
+    for j, column in enumerate(columns):
+        words[j // 16] |= np.isnan(column).astype(np.uint16) << np.uint16(j % 16)
+    order = np.lexsort(words)
+    new = np.ones(len(order) + 1, dtype=bool)
+    new[1:-1] = False
+    for word in words:
+        ordered = word[order]
+        new[1:-1] |= ordered[1:] != ordered[:-1]
+    return order, np.flatnonzero(new)
+
+
+def _contrasts(columns: FloatArray, n: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Means, shape (K, p), and orthonormal contrasts with them, shape (sum of n - 1, p), of consecutive runs of rows.
+
+    A reflection that turns (1, ..., 1) / sqrt(n) into the last axis turns the deviations d_i of a run into
+    d_i + d_n / (sqrt(n) - 1), i < n, with the same cross-products.
+    """
+    rows = np.ascontiguousarray(columns.T)
+    rows[np.isnan(rows)] = 0.0
+    if not len(n):
+        return rows, rows
+    ends = np.cumsum(n)
+    mean = np.add.reduceat(rows, ends - n, axis=0) / n[:, None]
+    rows -= np.repeat(mean, n, axis=0)
+    several = n > 1
+    share = rows[ends[several] - 1] / (np.sqrt(n[several]) - 1.0)[:, None]
+    rows = np.delete(rows, ends - 1, axis=0)
+    rows += np.repeat(share, n[several] - 1, axis=0)
+    return mean, rows
+
+
+def _cross_products(columns: FloatArray, seen: IntArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Means, shape (q,), and cross-products of deviations, shape (q, q), of some columns in some rows.
+
+    Deviations are taken from the mean of the first piece, and the rest of the way to the mean is corrected at the end.
+    """
+    total, products = np.zeros(len(seen)), np.zeros((len(seen), len(seen)))
+    shift = total
+    for start in range(0, len(rows), PIECE):
+        block = columns.take(rows[start : start + PIECE], axis=1)[seen]
+        if start == 0:
+            shift = block.mean(axis=1)
+        block -= shift[:, None]
+        total += block.sum(axis=1)
+        products += block @ block.T
+    rest = total / len(rows)
+    return shift + rest, products - len(rows) * np.outer(rest, rest)
+
+
+def _root(products: FloatArray) -> FloatArray:
+    """F with F'F = products, shape (q, q), also if they are singular."""
+    try:
+        return np.asarray(np.linalg.cholesky(products).T)
+    except np.linalg.LinAlgError:
+        size = np.sqrt(np.diag(products))
+        scale = np.where(size > 0, size, 1.0)
+        values, vectors = np.linalg.eigh(products / np.outer(scale, scale))
+        return np.asarray((vectors * np.sqrt(np.clip(values, 0.0, None))).T * scale)

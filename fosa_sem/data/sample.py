@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fosa_sem.data.checks import check_column, check_names, check_table, take_column
+from fosa_sem.data.checks import check_column, check_names, check_table, check_values, take_column
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning, SourceSpan
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class GroupSample:
     rows : ndarray of int, shape (n,)
         Positions in the user's table.
     values : ndarray, shape (n, p)
-        NaN where missing.
+        NaN where missing; stored by columns.
     patterns : MissingPatterns
     """
 
@@ -116,20 +117,23 @@ def take_sample(
     """
     data = check_table(data)
     check_names(data, [*variables, *([group] if group else [])], spans or {})
-    matrix = np.column_stack([check_column(take_column(data, name)) for name in variables])
+    columns = np.empty((len(variables), len(data)))
+    for column, name in zip(columns, variables, strict=True):
+        column[:] = check_column(take_column(data, name))
     labels = group_labels(data[group]) if group else None
     _check_group_label(labels, group_label)
-    usable, dropped = _usable_rows(matrix, list(variables), complete, labels, group_label, listwise=listwise)
+    usable, dropped, empty = _usable_rows(columns, list(variables), complete, labels, group_label, listwise=listwise)
     _warn_dropped(dropped, len(data))
     if not usable.any():
         raise DataError(f"none of the {len(data)} rows can be used: " + "; ".join(f"{c} {r}" for r, c in dropped))
-    for j, name in enumerate(variables):
-        if not usable.all():
-            check_column(pd.Series(matrix[usable, j], name=name))
+    if not (usable | empty).all():  # rows without any value do not change what the columns hold
+        for column, name in zip(columns, variables, strict=True):
+            check_values(column[usable], name)
     groups = tuple(
-        _group_sample(label, rows, matrix, variables) for label, rows in _groups(labels, usable, group_label)
+        _group_sample(label, rows, columns, variables) for label, rows in _groups(labels, usable, group_label)
     )
-    empty = np.isnan(matrix).all(axis=1) & (data[group].notna().to_numpy() if group else True) & (not complete)
+    if complete:
+        empty[:] = False
     sample = Sample(
         variables=tuple(variables), groups=groups, n_given=len(data), dropped=dropped, empty=np.flatnonzero(empty)
     )
@@ -138,24 +142,27 @@ def take_sample(
 
 
 def _usable_rows(
-    matrix: FloatArray, variables: list[str], complete: Sequence[str], group: pd.Series | None,
+    columns: FloatArray, variables: list[str], complete: Sequence[str], group: pd.Series | None,
     group_label: Sequence[str], *, listwise: bool,
-) -> tuple[NDArray[np.bool_], tuple[tuple[str, int], ...]]:  # fmt: skip
-    missing = np.isnan(matrix)
-    usable = np.ones(len(matrix), dtype=bool)
-    reasons: list[tuple[str, NDArray[np.bool_]]] = [("empty rows", np.asarray(missing.all(axis=1)))]
+) -> tuple[BoolArray, tuple[tuple[str, int], ...], BoolArray]:  # fmt: skip
+    """Which rows are used, why others are not, and which are not only because nothing in them is observed."""
+    missing = np.isnan(columns)
+    usable = np.ones(columns.shape[1], dtype=bool)
+    empty = np.asarray(missing.all(axis=0))
+    reasons: list[tuple[str, BoolArray]] = [("empty rows", empty)]
     if group is not None:
         reasons.insert(0, (f"rows without a value of the group variable {group.name!r}", group.isna().to_numpy()))
         if group_label:
             others = group.notna() & ~group.isin(list(group_label))
             reasons.insert(1, (NOT_CHOSEN, others.to_numpy()))
+        empty = empty & ~np.any([bad for _, bad in reasons[:-1]], axis=0)
     if listwise:
-        reasons.append(("rows with a missing value (listwise deletion)", np.asarray(missing.any(axis=1))))
+        reasons.append(("rows with a missing value (listwise deletion)", np.asarray(missing.any(axis=0))))
     elif complete:
         at = [variables.index(name) for name in complete]
         shown = ", ".join(complete)
         reasons.append(
-            (f"rows with a missing exogenous variable ({shown}; fixed_x=True)", np.asarray(missing[:, at].any(axis=1)))
+            (f"rows with a missing exogenous variable ({shown}; fixed_x=True)", np.asarray(missing[at].any(axis=0)))
         )
     dropped = []
     for reason, bad in reasons:
@@ -163,7 +170,7 @@ def _usable_rows(
         usable &= ~bad
         if count:
             dropped.append((reason, count))
-    return usable, tuple(dropped)
+    return usable, tuple(dropped), empty
 
 
 NOT_CHOSEN = "rows of groups that group_label does not name"
@@ -206,13 +213,14 @@ def _groups(
     return [(level, rows[codes == i]) for i, level in enumerate(levels)]
 
 
-def _group_sample(label: str, rows: IntArray, matrix: FloatArray, variables: Sequence[str]) -> GroupSample:
-    values = matrix[rows]
+def _group_sample(label: str, rows: IntArray, columns: FloatArray, variables: Sequence[str]) -> GroupSample:
+    if len(rows) < columns.shape[1]:
+        columns = columns.take(rows, axis=1)
     where = f" in group {label!r}" if label else ""
     if label:
-        for j, name in enumerate(variables):
+        for column, name in zip(columns, variables, strict=True):
             try:
-                check_column(pd.Series(values[:, j], name=name))
+                check_values(column, name)
             except DataError as error:
                 raise DataError(f"group {label!r}: {error}") from None
     if len(rows) <= len(variables):
@@ -220,7 +228,7 @@ def _group_sample(label: str, rows: IntArray, matrix: FloatArray, variables: Seq
             f"{len(rows)} usable rows{where} for {len(variables)} variables; "
             f"at least {len(variables) + 1} are needed for the saturated model"
         )
-    return GroupSample(label=label, rows=rows, values=values, patterns=MissingPatterns.from_values(values))
+    return GroupSample(label=label, rows=rows, values=columns.T, patterns=MissingPatterns.from_values(columns.T))
 
 
 def _warn_uncovered(sample: Sample) -> None:

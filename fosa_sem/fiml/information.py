@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.normal import evaluate
+from fosa_sem.fiml.normal import evaluate, pattern_precisions
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.model.ram import RamMap
 
@@ -94,38 +94,6 @@ def expected_form(patterns: MissingPatterns, cov: FloatArray, mean_change: Float
     moved = V @ cov_change
     squares = 0.5 * (moved * moved.transpose(0, 2, 1)).sum(axis=(1, 2)) + (V @ mean_change) @ mean_change
     return float(patterns.n @ squares)
-
-
-def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray:
-    """Inverse of Sigma_oo of every pattern, padded with zeros, shape (K, p, p).
-
-    From the missing side of the partitioned inverse where fewer variables are missing than observed.
-    """
-    scale = np.sqrt(np.diag(cov))
-    correlation = cov / np.outer(scale, scale)
-    P = np.linalg.inv(correlation)
-    P = (P + P.T) / 2.0
-    seen = patterns.observed
-    n_missing = (~seen).sum(axis=1)
-    V = np.zeros((*seen.shape, len(P)))
-    for m in np.unique(n_missing):
-        which = np.flatnonzero(n_missing == m)
-        if 2 * m <= len(P):
-            missing = np.nonzero(~seen[which])[1].reshape(len(which), m)
-            across = P[missing]
-            V[which] = P - across.transpose(0, 2, 1) @ np.linalg.solve(_blocks(P, missing), across)
-        else:
-            there = np.nonzero(seen[which])[1].reshape(len(which), -1)
-            place = (which[:, None, None], there[:, :, None], there[:, None, :])
-            V[place] = np.linalg.inv(_blocks(correlation, there))
-    V *= seen[:, :, None] & seen[:, None, :]
-    V /= np.outer(scale, scale)
-    return V
-
-
-def _blocks(matrix: FloatArray, columns: NDArray[np.intp]) -> FloatArray:
-    """The same rows and columns of a matrix, shape (b, m, m) for columns of shape (b, m)."""
-    return np.asarray(matrix[columns[:, :, None], columns[:, None, :]])
 
 
 def _pattern_scores(patterns: MissingPatterns, mean: FloatArray, V: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,4 +1,4 @@
-"""Maximum likelihood moments without a structure (H1), by the EM algorithm with SQUAREM acceleration."""
+"""Maximum likelihood moments without a structure (H1), by the EM algorithm with Anderson acceleration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ FloatArray = NDArray[np.float64]
 
 TOLERANCE = 1e-9
 """On the squared distance of an EM step in the metric of the complete-data information (see `_distance`)."""
-MAX_CYCLES = 2000
+MAX_STEPS = 4000
+MEMORY = 5
+"""EM steps that an extrapolation rests on."""
 DEPENDENCE = 1e-8
 """Smallest eigenvalue of the correlation matrix below which columns count as exactly dependent."""
 
@@ -65,21 +67,28 @@ def saturated_moments(patterns: MissingPatterns) -> SaturatedMoments:
 
     Notes
     -----
-    Each cycle takes two EM steps and one squared extrapolation (Varadhan & Roland 2008, scheme S3), kept only if
-    the likelihood does not fall. lavaan stops at an absolute change of 1e-5 (``em.h1.tol``); this criterion is
-    stricter and free of units.
+    An EM step is followed by an extrapolation from the last few (Anderson 1965; Walker & Ni 2011), kept only if the
+    likelihood does not fall; otherwise the plain step is taken and the extrapolation starts anew. lavaan stops at an
+    absolute change of 1e-5 (``em.h1.tol``); this criterion is stricter and free of units.
     """
     mean, variance = available_case_moments(patterns)
-    cov = np.diag(variance)
+    cov, scale = np.diag(variance), np.sqrt(variance)
     ev = evaluate(patterns, mean, cov)
-    for _ in range(MAX_CYCLES):
+    steps: list[tuple[FloatArray, FloatArray]] = []
+    for _ in range(MAX_STEPS):
         step = _em_step(ev, mean, cov)
         if correlation_eigenvalues(step[1])[0] < DEPENDENCE:
             return SaturatedMoments(mean=step[0], cov=step[1], loglik=ev.loglik, converged=False, degenerate=True)
         if _distance(ev, step[0] - mean, step[1] - cov) < TOLERANCE:
             final = evaluate(patterns, *step)
             return SaturatedMoments(mean=step[0], cov=step[1], loglik=final.loglik, converged=True, degenerate=False)
-        mean, cov, ev = _squarem(patterns, (mean, cov), step)
+        there = _standardised(step, scale)
+        steps = [*steps[-MEMORY:], (there, there - _standardised((mean, cov), scale))]
+        further = None
+        if len(steps) > 1:
+            further = _extrapolated(patterns, steps, scale, ev.loglik)
+            steps = steps if further else []
+        mean, cov, ev = further or (*step, evaluate(patterns, *step))
     return SaturatedMoments(mean=mean, cov=cov, loglik=ev.loglik, converged=False, degenerate=False)
 
 
@@ -89,34 +98,30 @@ def _em_step(ev: NormalEvaluation, mean: FloatArray, cov: FloatArray) -> tuple[F
     return mean + shift, (new + new.T) / 2.0
 
 
-def _squarem(
-    patterns: MissingPatterns, start: tuple[FloatArray, FloatArray], first: tuple[FloatArray, FloatArray]
-) -> tuple[FloatArray, FloatArray, NormalEvaluation]:
-    ev = evaluate(patterns, *first)
-    second = _em_step(ev, *first)
-    base = evaluate(patterns, *second)
-    scale = np.sqrt(np.diag(start[1]))
-    moves = [_standardised(first, start, scale), _standardised(second, first, scale)]
-    bend = moves[1] - moves[0]
-    if not bend.any():
-        return *second, base
-    length = max(1.0, float(np.linalg.norm(moves[0]) / np.linalg.norm(bend)))
-    mean, cov = (
-        a + 2 * length * (b - a) + length**2 * (c - 2 * b + a) for a, b, c in zip(start, first, second, strict=True)
-    )
+def _extrapolated(
+    patterns: MissingPatterns, steps: list[tuple[FloatArray, FloatArray]], scale: FloatArray, least: float
+) -> tuple[FloatArray, FloatArray, NormalEvaluation] | None:
+    """Where the last EM steps (end, way) would lead if their ways changed linearly; None if that is no gain."""
+    ends, ways = (np.array(part) for part in zip(*steps, strict=True))
+    bends = np.diff(ways, axis=0)
+    length = np.sqrt((bends**2).sum(axis=1))
+    if not length.all():
+        return None
+    bends /= length[:, None]
+    gram = bends @ bends.T + 1e-12 * np.eye(len(bends))
+    share = np.linalg.solve(gram, bends @ ways[-1]) / length
+    p = len(scale)
+    end = ends[-1] - share @ np.diff(ends, axis=0)
+    mean, cov = end[:p] * scale, end[p:].reshape(p, p) * np.outer(scale, scale)
     try:
-        jumped = evaluate(patterns, mean, cov)
+        ev = evaluate(patterns, mean, cov)
     except np.linalg.LinAlgError:
-        return *second, base
-    if jumped.loglik < base.loglik:
-        return *second, base
-    return mean, cov, jumped
+        return None
+    return (mean, cov, ev) if ev.loglik >= least else None
 
 
-def _standardised(
-    new: tuple[FloatArray, FloatArray], old: tuple[FloatArray, FloatArray], scale: FloatArray
-) -> FloatArray:
-    return np.concatenate([(new[0] - old[0]) / scale, ((new[1] - old[1]) / np.outer(scale, scale)).ravel()])
+def _standardised(moments: tuple[FloatArray, FloatArray], scale: FloatArray) -> FloatArray:
+    return np.concatenate([moments[0] / scale, (moments[1] / np.outer(scale, scale)).ravel()])
 
 
 def _distance(ev: NormalEvaluation, mean: FloatArray, cov: FloatArray) -> float:

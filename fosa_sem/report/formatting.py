@@ -19,11 +19,16 @@ def clean(value: object) -> str:
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def display_width(text: str) -> int:
     """Columns that a text takes on a terminal: wide characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
@@ -85,8 +90,7 @@ def narrow(value: float, width: int, digits: int = 3) -> str:
     digits : int, default 3
         Decimals where there is room.
     """
-    forms = [decimal(value, d) for d in range(digits, -1, -1)]
-    forms += [_scientific(value, d) for d in range(digits, -1, -1)]
+    forms = (form(value, d) for form in (decimal, _scientific) for d in range(digits, -1, -1))
     return next(form for form in forms if len(form) <= width)
 
 

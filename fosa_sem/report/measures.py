@@ -93,6 +93,7 @@ def measure_blocks(measures: pd.Series) -> tuple[MeasureBlock, ...]:
     -----
     lavaan: ``summary(fit, fit.measures = TRUE)``.
     """
+    values = dict(zip(measures.index, measures.tolist(), strict=True))
     layout = (
         ("Model Test User Model", "Test of the model", _USER),
         ("Model Test Baseline Model", "Test of the baseline model", _BASELINE),
@@ -101,7 +102,7 @@ def measure_blocks(measures: pd.Series) -> tuple[MeasureBlock, ...]:
         ("Root Mean Square Error of Approximation", "Error of approximation", _rmsea_lines(measures)),
         ("Standardized Root Mean Square Residual", "Residuals", _SRMR),
     )
-    blocks = (MeasureBlock(title=title, formal=formal, rows=_rows(measures, lines)) for title, formal, lines in layout)
+    blocks = (MeasureBlock(title=title, formal=formal, rows=_rows(values, lines)) for title, formal, lines in layout)
     return tuple(block for block in blocks if block.rows)
 
 
@@ -126,21 +127,21 @@ def _rmsea_lines(measures: pd.Series) -> tuple[_Line, ...]:
     )
 
 
-def _rows(measures: pd.Series, lines: tuple[_Line, ...]) -> tuple[MeasureRow, ...]:
+def _rows(measures: dict[str, float], lines: tuple[_Line, ...]) -> tuple[MeasureRow, ...]:
     return tuple(_row(measures, line) for line in lines if _present(measures, line))
 
 
-def _present(measures: pd.Series, line: _Line) -> bool:
+def _present(measures: dict[str, float], line: _Line) -> bool:
     name = line[0]
-    return any(f"{name}{suffix}" in measures.index for suffix in ("", ".scaled", ".robust"))
+    return any(f"{name}{suffix}" in measures for suffix in ("", ".scaled", ".robust"))
 
 
-def _row(measures: pd.Series, line: _Line) -> MeasureRow:
+def _row(measures: dict[str, float], line: _Line) -> MeasureRow:
     name, label, formal, kind = line
 
     def version(suffix: str) -> float | None:
         full = name + suffix
-        return float(measures[full]) if full in measures.index else None
+        return measures.get(full)
 
     plain, scaled = version(""), version(".scaled")
     if name in _SCALED_ONLY:

@@ -103,8 +103,8 @@ def group_blocks(report: FitReport, index: int) -> tuple[ParameterBlock, ...]:
     tuple of ParameterBlock
         Without defined parameters and constraints, which belong to no group.
     """
-    frame = report.parameters[~report.parameters["op"].isin(_MODEL_WIDE)]
-    records = of_group(frame, report.group_labels, index).to_dict("records")
+    own = _records(of_group(report.parameters, report.group_labels, index))
+    records = [record for record in own if record["op"] not in _MODEL_WIDE]
     endogenous = {r["rhs"] for r in records if r["op"] == "=~"}
     endogenous |= {r["lhs"] for r in records if r["op"] in ("~", "<~")}
     by_title: dict[str, list[Record]] = {title: [] for title in _ORDER}
@@ -121,8 +121,10 @@ def model_wide_blocks(report: FitReport) -> tuple[ParameterBlock, ...]:
     tuple of ParameterBlock
     """
     by_title: dict[str, list[ParameterRow]] = {title: [] for title in dict.fromkeys(_MODEL_WIDE.values())}
-    for record in report.parameters[report.parameters["op"].isin(_MODEL_WIDE)].to_dict("records"):
-        title = _MODEL_WIDE[str(record["op"])]
+    for record in _records(report.parameters):
+        title = _MODEL_WIDE.get(str(record["op"]))
+        if title is None:
+            continue
         defined = title == "Defined Parameters"
         name = clean(record["lhs"])
         if not defined:
@@ -133,6 +135,13 @@ def model_wide_blocks(report: FitReport) -> tuple[ParameterBlock, ...]:
         for title, rows in by_title.items()
         if rows
     )
+
+
+def _records(frame: pd.DataFrame) -> list[Record]:
+    """One dict per row; pandas' own way takes milliseconds for a table of mixed types."""
+    names = list(frame.columns)
+    rows = zip(*(frame[name].tolist() for name in names), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _title(record: Record) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 from zoo import BY_NAME, NAMES, central_jacobian, problem_of
 
+from fosa_sem.data import batches
+from fosa_sem.data.batches import plan_batches
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.normal import evaluate
+from fosa_sem.fiml.normal import evaluate, pattern_precisions
 
 
 def _casewise(values: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> float:
@@ -67,6 +71,57 @@ def test_moment_gradient_matches_central_differences(share: float) -> None:
                 lambda t, d=direction: evaluate(patterns, mean, cov + t[0] * d).loglik, np.zeros(1)
             )[0]
             assert_allclose((G * direction).sum(), slope, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("p", "share"), [(4, 0.3), (5, 0.7), (20, 0.5)])
+def test_both_sides_give_the_same(p: int, share: float) -> None:
+    patterns = MissingPatterns.from_values(_table(400, p, share, 11))
+    rng = np.random.default_rng(12)
+    mean, root = rng.standard_normal(p), rng.standard_normal((p, p + 3))
+    cov = root @ root.T
+    found = [patterns]
+    for side in (False, True):
+        width, planned = plan_batches(patterns.observed, patterns.n, patterns.row_pattern, side)
+        found.append(replace(patterns, width=width, batches=planned))
+    chosen, missing, observed = (evaluate(each, mean, cov) for each in found)
+    for one in (missing, observed):
+        assert_allclose(one.loglik, chosen.loglik, rtol=1e-12)
+        assert_allclose(one.first, chosen.first, rtol=1e-10, atol=1e-10 * np.abs(chosen.first).max())
+        assert_allclose(one.second, chosen.second, rtol=1e-10, atol=1e-10 * np.abs(chosen.second).max())
+
+
+@pytest.mark.parametrize("side", [None, False, True])
+@pytest.mark.parametrize(("p", "share"), [(5, 0.3), (12, 0.7)])
+def test_pattern_precisions_are_padded_inverses(p: int, share: float, side: bool | None) -> None:
+    patterns = MissingPatterns.from_values(_table(100, p, share, 15))
+    width, planned = plan_batches(patterns.observed, patterns.n, patterns.row_pattern, side)
+    root = np.random.default_rng(16).standard_normal((p, p + 3))
+    found = pattern_precisions(replace(patterns, width=width, batches=planned), root @ root.T)
+    for seen, V in zip(patterns.observed, found, strict=True):
+        assert_allclose(V[np.ix_(seen, seen)], np.linalg.inv((root @ root.T)[np.ix_(seen, seen)]), rtol=1e-9, atol=1e-10)
+        assert not V[~seen].any()
+        assert not V[:, ~seen].any()
+
+
+def test_mostly_missing_patterns_are_solved_on_their_observed_side() -> None:
+    patterns = MissingPatterns.from_values(_table(400, 20, 0.8, 13))
+    assert any(batch.observed_side for batch in patterns.batches)
+    mean, cov = np.ones(20), np.eye(20) + 0.5
+    expected = _casewise(_table(400, 20, 0.8, 13), mean, cov)
+    assert_allclose(evaluate(patterns, mean, cov).loglik, expected, rtol=1e-12)
+
+
+def test_small_batches_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = _table(200, 8, 0.4, 14)
+    mean, cov = np.ones(8), np.eye(8) + 0.3
+    whole = evaluate(MissingPatterns.from_values(values), mean, cov)
+    monkeypatch.setattr(batches, "CHUNK", 100)
+    monkeypatch.setattr(batches, "PAD", 0)
+    patterns = MissingPatterns.from_values(values)
+    assert len(patterns.batches) > 2 * values.shape[1]
+    pieces = evaluate(patterns, mean, cov)
+    assert_allclose(pieces.loglik, whole.loglik, rtol=1e-13)
+    assert_allclose(pieces.second, whole.second, rtol=1e-11, atol=1e-11 * np.abs(whole.second).max())
 
 
 def test_complete_data_closed_form() -> None:

@@ -1,0 +1,126 @@
+"""Patterns put together so that the linear algebra of many is one array operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.intp]
+
+PAD = 30_000
+"""Multiplications that cost about as much as one more batch: smaller blocks are padded as long as it costs less."""
+CHUNK = 2**17
+"""Numbers in the largest array of a batch, so that it stays in the processor's cache and memory stays small."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Incomplete patterns for which a block of at most s variables is inverted together.
+
+    Attributes
+    ----------
+    observed_side : bool
+        The block is that of the observed variables in Sigma; otherwise that of the missing ones in its inverse.
+    patterns : ndarray of int, shape (b,)
+    n : ndarray, shape (b,)
+        Rows of each pattern.
+    index : ndarray of int, shape (s, b)
+        Variables of each pattern's block. Shorter ones are filled up with the made-up variables p, p + 1, ..., which
+        have variance 1, no covariances and no deviations, and so change nothing.
+    cells : ndarray of int, shape (s, r)
+        Where these variables stand in the deviation rows of these patterns (see `MissingPatterns.row_pattern`): flat
+        positions in an array of all deviation rows with ``width`` columns.
+    owner : ndarray of int, shape (r,)
+        Position of each such row's pattern in ``patterns``.
+    """
+
+    observed_side: bool
+    patterns: IntArray
+    n: FloatArray
+    index: IntArray
+    cells: IntArray
+    owner: IntArray
+
+
+def plan_batches(
+    observed: BoolArray, n: FloatArray, row_pattern: IntArray, observed_side: bool | None = None
+) -> tuple[int, tuple[Batch, ...]]:
+    """Put the incomplete patterns into batches.
+
+    Parameters
+    ----------
+    observed : ndarray of bool, shape (K, p)
+    n : ndarray, shape (K,)
+    row_pattern : ndarray of int, shape (K + R,)
+        Pattern of each deviation row.
+    observed_side : bool, optional
+        The same side for all patterns; by default the smaller one, unless its batches cost more than they save.
+
+    Returns
+    -------
+    width : int
+        p and the made-up variables.
+    batches : tuple of Batch
+    """
+    p = observed.shape[1]
+    n_missing = p - observed.sum(axis=1)
+    counts = np.bincount(n_missing, minlength=p + 1)
+    sizes = np.arange(p + 1)
+    if observed_side is None:
+        on_observed = (sizes > p - sizes) & (counts * (sizes**3 - (p - sizes) ** 3) > PAD)
+    else:
+        on_observed = np.full(p + 1, observed_side)
+    n_rows = np.bincount(row_pattern, minlength=len(n))
+    row_order = np.argsort(row_pattern, kind="stable")
+    row_start = np.concatenate([[0], np.cumsum(n_rows)])
+    plans = []
+    for side in (False, True):
+        size = p - n_missing if side else n_missing
+        members = np.flatnonzero((n_missing > 0) & (on_observed[n_missing] == side))
+        for group, s in _merged(members[np.argsort(size[members], kind="stable")], size):
+            weight = np.cumsum(s * s * n_rows[group])
+            cuts = np.flatnonzero(np.diff(weight // CHUNK)) + 1
+            plans += [(side, part, s) for part in np.split(group, cuts)]
+    width = p + max((int(s - _block(observed, part, side).sum(axis=1).min()) for side, part, s in plans), default=0)
+    batches = []
+    for side, patterns, s in plans:
+        index = _index(_block(observed, patterns, side), s)
+        owner = np.repeat(np.arange(len(patterns)), n_rows[patterns])
+        rows = np.concatenate([row_order[row_start[k] : row_start[k + 1]] for k in patterns])
+        batches.append(
+            Batch(
+                observed_side=side, patterns=patterns, n=n[patterns], index=index,
+                cells=index[:, owner] + rows * width, owner=owner,
+            )
+        )  # fmt: skip
+    return width, tuple(batches)
+
+
+def _merged(members: IntArray, size: IntArray) -> list[tuple[IntArray, int]]:
+    """Members, sorted by size, in groups within which padding to the largest is cheap; with that largest size."""
+    groups: list[tuple[list[IntArray], int]] = []
+    for s in np.unique(size[members]):
+        alike = members[size[members] == s]
+        if groups:
+            last, largest = groups[-1]
+            if sum(map(len, last)) * (s**3 - largest**3) < PAD:
+                groups[-1] = ([*last, alike], int(s))
+                continue
+        groups.append(([alike], int(s)))
+    return [(np.concatenate(parts), s) for parts, s in groups]
+
+
+def _block(observed: BoolArray, patterns: IntArray, observed_side: bool) -> BoolArray:
+    """Which variables the blocks consist of, shape (b, p)."""
+    return observed[patterns] if observed_side else ~observed[patterns]
+
+
+def _index(block: BoolArray, s: int) -> IntArray:
+    """Positions of the variables of each block, shape (s, b), filled up with p, p + 1, ..."""
+    made_up = np.arange(s) < s - block.sum(axis=1)[:, None]
+    padded = np.hstack([block, made_up])
+    return np.ascontiguousarray(np.nonzero(padded)[1].reshape(-1, s).T)
