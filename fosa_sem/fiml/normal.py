@@ -85,7 +85,8 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
     rows = np.zeros((len(patterns.row_pattern), patterns.width))
     rows[: len(root), :p] = np.where(patterns.observed, patterns.mean - mean, 0.0) * root[:, None]
     rows[len(root) :, :p] = patterns.factor
-    twice = patterns.n_cells * LOG_2PI + patterns.n_rows * logdet
+    total = float(patterns.n.sum())  # weights need not be whole numbers
+    twice = patterns.n_cells * LOG_2PI + total * logdet
     first, second = np.zeros(p), np.zeros((p, p))
     few = [batch for batch in patterns.batches if batch.observed_side]
     many = [batch for batch in patterns.batches if not batch.observed_side]
@@ -105,7 +106,7 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
         rows -= found.solved
     T = rows[:, :p].T @ rows[:, :p]
     return NormalEvaluation(
-        loglik=-0.5 * (twice + float((P * T).sum())), n=patterns.n_rows, precision=P,
+        loglik=-0.5 * (twice + float((P * T).sum())), n=total, precision=P,
         first=first + root @ rows[: len(root), :p], second=second + T,
     )  # fmt: skip
 

@@ -253,3 +253,20 @@ def test_an_auxiliary_column_must_exist(holes: pd.DataFrame) -> None:
 def test_intercepts_in_the_model_need_a_mean_structure(holes: pd.DataFrame) -> None:
     with pytest.raises(OptionError, match="intercepts"):
         fosa_sem.cfa(NINE + "\nx1 ~ 1", holes.dropna(), missing="listwise", meanstructure=False)
+
+
+def test_wishart_with_groups_shares_out_their_degrees_of_freedom() -> None:
+    # a saturated model per group: its log-likelihood has the closed form of unbiased covariances
+    model = BY_NAME["two_groups"]
+    data = model.data().fillna(0.0).iloc[:-3]
+    saturated = "\n".join(f"{a} ~~ {b}" for i, a in enumerate(model.columns) for b in model.columns[i:])
+    results = fosa_sem.lavaan(
+        saturated, data, missing="listwise", likelihood="wishart", group="school", meanstructure=False
+    )
+    expected = 0.0
+    for label in ("south", "north"):
+        rows = data.loc[data["school"] == label, list(model.columns)]
+        logdet = np.linalg.slogdet(rows.cov())[1]
+        expected -= 0.5 * len(rows) * (4 * np.log(2 * np.pi) + logdet + 4)
+    assert_allclose(results.loglik, expected, rtol=1e-10)
+    assert_allclose(results.fit_measures()["chisq"], 0.0, atol=1e-8)
