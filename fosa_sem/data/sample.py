@@ -200,8 +200,10 @@ def _groups(
 ) -> list[tuple[str, IntArray]]:
     if group is None:
         return [("", np.flatnonzero(usable))]
-    codes, levels = pd.factorize(group.to_numpy()[usable])
+    codes, found = pd.factorize(group.to_numpy())  # in order of first appearance, be it in a row that is dropped
     rows = np.flatnonzero(usable)
+    codes = codes[rows]
+    levels = [level for i, level in enumerate(found) if (codes == i).any()]
     absent = [label for label in group_label if label not in levels]
     if absent:
         known = ", ".join(str(level) for level in levels)
@@ -209,8 +211,8 @@ def _groups(
     if len(levels) < 2:
         raise DataError(f"group variable {group.name!r} has {len(levels)} group with data; at least two are needed")
     if group_label:
-        return [(label, rows[codes == list(levels).index(label)]) for label in group_label]
-    return [(level, rows[codes == i]) for i, level in enumerate(levels)]
+        levels = list(group_label)
+    return [(level, rows[codes == list(found).index(level)]) for level in levels]
 
 
 def _group_sample(label: str, rows: IntArray, columns: FloatArray, variables: Sequence[str]) -> GroupSample:

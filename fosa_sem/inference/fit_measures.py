@@ -49,7 +49,7 @@ def _is_given(name: str, fit: FimlFit) -> bool:
     """Whether a measure belongs to a fit, also where it is not defined."""
     scaled = fit.resolved.scaled_test is not None
     if name in ("scaling.factor.h0", "scaling.factor.h1"):
-        return scaled and fit.resolved.test != "satorra.bentler"
+        return scaled and fit.resolved.test != "satorra.bentler" and fit.df > 0
     if name.endswith((".scaled", "scaling.factor")):
         return scaled
     return not name.endswith(".robust") or scaled or fit.resolved.is_fiml
@@ -104,7 +104,9 @@ def _scaled_measures(fit: FimlFit) -> dict[str, float]:
     factor, base_factor = scaling_factor(fit.scaling, df), scaling_factor(fit.scaling_baseline, base_df)
     chisq = fit.chisq / factor if df > 0 else fit.chisq
     base = fit.chisq_baseline / base_factor if base_df > 0 else fit.chisq_baseline
-    rmsea = rmsea_measures(fit.chisq, fit.scaling.trace if df > 0 else math.nan, n, n_groups)
+    rmsea = rmsea_measures(fit.chisq, fit.scaling.trace, n, n_groups)
+    if df == 0:
+        rmsea = dict.fromkeys(rmsea, math.nan)
     values = {
         "chisq.scaled": chisq,
         "df.scaled": df,

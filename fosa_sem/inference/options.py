@@ -262,7 +262,7 @@ def _pair(name: str, value: Any, default: str, allowed: tuple[str, ...], after: 
         raise OptionError(f"{name} must be one value or a pair (for standard errors, for scaled tests), got {value!r}")
     for item in values:
         _one_of(name, item, allowed)
-    return values[0], values[-1] if len(values) == 2 or after is None else after
+    return values[0], values[-1]
 
 
 class FitKeywords(TypedDict, total=False):
