@@ -39,7 +39,13 @@ class Climb:
     converged: bool
 
 
-def fisher_scoring(objective: ValueAndGradient, metric: Callable[[FloatArray], FloatArray], start: FloatArray) -> Climb:
+def fisher_scoring(
+    objective: ValueAndGradient,
+    metric: Callable[[FloatArray], FloatArray],
+    start: FloatArray,
+    *,
+    tolerance: float = SCORING_TOLERANCE,
+) -> Climb:
     """Maximise by Levenberg-Marquardt damped scoring.
 
     Parameters
@@ -49,6 +55,8 @@ def fisher_scoring(objective: ValueAndGradient, metric: Callable[[FloatArray], F
     metric : callable
         Point to expected information.
     start : ndarray
+    tolerance : float
+        Gain in the objective that is not worth another step.
     """
     point = start
     value, gradient = objective(point)
@@ -65,11 +73,11 @@ def fisher_scoring(objective: ValueAndGradient, metric: Callable[[FloatArray], F
                 damping = max(damping / 10.0, 1e-12)
                 accepted = True
                 break
-            if promise < SCORING_TOLERANCE:
+            if promise < tolerance:
                 break
             damping *= 10.0
-        if promise < SCORING_TOLERANCE or not accepted:
-            return Climb(point=point, value=value, iterations=iteration, converged=promise < SCORING_TOLERANCE)
+        if promise < tolerance or not accepted:
+            return Climb(point=point, value=value, iterations=iteration, converged=promise < tolerance)
     return Climb(point=point, value=value, iterations=MAX_ITERATIONS, converged=False)
 
 
