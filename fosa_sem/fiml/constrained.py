@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from fosa_sem.fiml.optimizer import MAX_ITERATIONS, Climb, ValueAndGradient, fisher_scoring
+from fosa_sem.fiml.optimizer import MAX_ITERATIONS, Climb, ValueAndGradient, damped_newton
 
 FloatArray = NDArray[np.float64]
 
@@ -193,7 +193,7 @@ def nearest_admissible(
 
     violated = ~(np.abs(missing(point)) <= ADMISSIBLE)
     if violated.any() and np.isfinite(missing(point)).all():
-        point = place(fisher_scoring(objective, information, np.zeros_like(point), tolerance=ADMISSIBLE**3).point)
+        point = place(damped_newton(objective, information, np.zeros_like(point), tolerance=ADMISSIBLE**3).point)
         violated = ~(np.abs(missing(point)) <= ADMISSIBLE)
     return point, violated
 
@@ -230,7 +230,7 @@ def climb_within(
     for iteration in range(1, MAX_ITERATIONS + 1):
         found = quadratic_step(curvature, gradient, values, slopes, constraints.n_equal)
         if found.promise < tolerance:
-            return Climb(point=point, value=value, iterations=iteration - 1, converged=True)
+            return Climb(point=point, value=value, gradient=gradient, iterations=iteration - 1, converged=True)
         length = 1.0
         while True:
             trial, violated = nearest_admissible(point + length * found.step, constraints, near)
@@ -239,7 +239,9 @@ def climb_within(
                 break
             length *= 0.5
             if length * found.promise < 1e-13 * max(1.0, abs(value)):
-                return Climb(point=point, value=value, iterations=iteration, converged=found.promise < 1e-6)
+                return Climb(
+                    point=point, value=value, gradient=gradient, iterations=iteration, converged=found.promise < 1e-6
+                )
         new_values, new_slopes = constraints.at(trial)
         if scoring is not None:
             curvature = positive_definite(scoring(trial))
@@ -247,7 +249,7 @@ def climb_within(
             pull = gradient - new_gradient + (slopes - new_slopes).T @ found.multipliers
             curvature = _damped_update(curvature, trial - point, pull)
         point, value, gradient, values, slopes = trial, new_value, new_gradient, new_values, new_slopes
-    return Climb(point=point, value=value, iterations=MAX_ITERATIONS, converged=False)
+    return Climb(point=point, value=value, gradient=gradient, iterations=MAX_ITERATIONS, converged=False)
 
 
 def positive_definite(metric: FloatArray) -> FloatArray:

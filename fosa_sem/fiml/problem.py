@@ -129,16 +129,17 @@ class FitProblem:
         -------
         ndarray, shape (k, k)
             sum over groups of N [d mu' P d mu + tr(P d Sigma P d Sigma) / 2].
+
+        Notes
+        -----
+        With d Sigma = u v' + v u' for every parameter, the trace is 2 [(u'Pu)(v'Pv) + (u'Pv)(v'Pu)].
         """
-        k = len(theta)
-        information = np.zeros((k, k))
+        information = np.zeros((len(theta),) * 2)
         for ram, patterns in zip(self.maps, self.patterns, strict=True):
-            _, cov = ram.moments(theta)
-            d_mean, d_cov = ram.jacobian(theta)
-            whiten = np.linalg.inv(np.linalg.cholesky(cov))
-            mean_part = d_mean @ whiten.T
-            cov_part = (whiten @ d_cov @ whiten.T).reshape(k, cov.size)
-            information += patterns.n_rows * (mean_part @ mean_part.T + 0.5 * cov_part @ cov_part.T)
+            whiten = np.linalg.inv(np.linalg.cholesky(ram.moments(theta)[1])).T
+            mean, left, right = (part @ whiten for part in ram.factored_jacobian(theta))
+            mixed = left @ right.T
+            information += patterns.n_rows * (mean @ mean.T + (left @ left.T) * (right @ right.T) + mixed * mixed.T)
         return information
 
     def unrestricted(self) -> FitProblem:

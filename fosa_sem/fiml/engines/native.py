@@ -19,7 +19,7 @@ from fosa_sem.fiml.optimizer import (
     TOLERANCE,
     Climb,
     ValueAndGradient,
-    fisher_scoring,
+    damped_newton,
     quasi_newton,
 )
 from fosa_sem.fiml.problem import FitProblem
@@ -38,7 +38,7 @@ SPREAD = 0.7
 SINGULAR = 1e-6
 """Smallest eigenvalue of the complete-data information on the correlation scale below which a climb has run away."""
 RENEWALS = 3
-"""Times that a climb goes on with the exact curvature where a fresh metric shows that it has not arrived."""
+"""Times that a climb within constraints starts afresh from the exact curvature."""
 
 
 class NativeEngine:
@@ -113,13 +113,8 @@ def _climb(problem: FitProblem, start: FloatArray, *, warm: bool = True) -> Clim
     first = _score(scored, start)
     climb = _finish(problem, first.point, _metric(problem)(first.point))
     iterations = first.iterations + climb.iterations
-    for _ in range(RENEWALS):
-        if climb.converged and _promise(problem, climb.point) < TOLERANCE:
-            break
-        information = _examined(problem, climb.point).metric
-        if information is None:
-            break
-        climb = _finish(problem, climb.point, information)
+    if not (climb.converged and _promise(problem, climb) < TOLERANCE):
+        climb = _renew(problem, climb)
         iterations += climb.iterations
     return replace(climb, iterations=iterations)
 
@@ -130,15 +125,27 @@ def _score(problem: FitProblem, start: FloatArray) -> Climb:
         return climb_within(
             objective, constraints_of(problem), start, metric(start), scoring=metric, tolerance=SCORING_TOLERANCE
         )
-    return fisher_scoring(objective, metric, start)
+    return damped_newton(objective, metric, start, tolerance=SCORING_TOLERANCE)
 
 
 def _finish(problem: FitProblem, start: FloatArray, information: FloatArray) -> Climb:
     if problem.restrictions:
-        return climb_within(
-            _reduced(problem), constraints_of(problem), start, information, tolerance=TOLERANCE
-        )  # fmt: skip
+        return climb_within(_reduced(problem), constraints_of(problem), start, information, tolerance=TOLERANCE)
     return quasi_newton(_reduced(problem), start, information)
+
+
+def _renew(problem: FitProblem, climb: Climb) -> Climb:
+    """Go on with the exact curvature where the metric that quasi-Newton steps built up misled them."""
+    if not problem.restrictions:
+        return damped_newton(_reduced(problem), _curvature(problem), climb.point, tolerance=TOLERANCE)
+    for _ in range(RENEWALS):
+        information = _examined(problem, climb.point).metric
+        if information is None:
+            break
+        climb = _finish(problem, climb.point, information)
+        if climb.converged and _promise(problem, climb) < TOLERANCE:
+            break
+    return climb
 
 
 def _metric(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
@@ -148,6 +155,15 @@ def _metric(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
         return np.asarray(basis.T @ problem.complete_information(problem.equality.expand(alpha)) @ basis)
 
     return metric
+
+
+def _curvature(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
+    basis = problem.equality.basis
+
+    def curvature(alpha: FloatArray) -> FloatArray:
+        return np.asarray(basis.T @ observed_information(problem, problem.equality.expand(alpha)) @ basis)
+
+    return curvature
 
 
 def _open_metric(problem: FitProblem, point: FloatArray) -> FloatArray:
@@ -162,13 +178,11 @@ def _examined(problem: FitProblem, point: FloatArray) -> Optimality:
     return examine(problem, theta, observed_information(problem, theta))
 
 
-def _promise(problem: FitProblem, point: FloatArray) -> float:
+def _promise(problem: FitProblem, climb: Climb) -> float:
     """What a step in the metric of the complete-data information promises in log-likelihood."""
-    gradient, metric = _reduced(problem)(point)[1], _metric(problem)(point)
-    if not problem.restrictions:
-        return float(gradient @ np.linalg.lstsq(metric, gradient, rcond=None)[0])
+    metric = positive_definite(_metric(problem)(climb.point))
     constraints = constraints_of(problem)
-    return quadratic_step(positive_definite(metric), gradient, *constraints.at(point), constraints.n_equal).promise
+    return quadratic_step(metric, climb.gradient, *constraints.at(climb.point), constraints.n_equal).promise
 
 
 def _is_maximum(problem: FitProblem, climb: Climb) -> bool:
