@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from fosa_sem.fiml.optimizer import MAX_ITERATIONS, Climb, ValueAndGradient, damped_newton
+from fosa_sem.fiml.optimizer import MAX_ITERATIONS, Climb, ValueAndGradient
 
 FloatArray = NDArray[np.float64]
 
 ADMISSIBLE = 1e-9
 """Largest violation of a constraint, in standard errors, that counts as none."""
+ROUNDING = 1e-12
+"""Violation that is aimed at: multiplied by a multiplier, it must be nothing in log-likelihood."""
+MOST_DAMPING = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,38 +167,27 @@ def nearest_admissible(
         Constraints that do not hold even there.
     """
     root = _root(metric)
-
-    def whiten(slopes: FloatArray) -> FloatArray:
-        return np.asarray(linalg.solve_triangular(root, slopes.T, lower=True, check_finite=False).T)
-
-    norms = np.linalg.norm(whiten(constraints.at(point)[1]), axis=1)
+    values, slopes = constraints.at(point)
+    norms = np.linalg.norm(linalg.solve_triangular(root, slopes.T, lower=True, check_finite=False), axis=0)
     norms = np.where(norms > 0, norms, 1.0)
-
-    def missing(at: FloatArray) -> FloatArray:
-        return constraints.violations(constraints.at(at)[0]) / norms
-
-    def rows(at: FloatArray) -> FloatArray:
-        values, slopes = constraints.at(at)
-        involved = constraints.violations(values) != 0.0
-        return whiten(np.where(involved[:, None], slopes, 0.0)) / norms[:, None]
-
-    def place(moved: FloatArray) -> FloatArray:
-        return np.asarray(point + linalg.solve_triangular(root, moved, lower=True, trans="T"))
-
-    def objective(moved: FloatArray) -> tuple[float, FloatArray]:
-        at = place(moved)
-        value = -0.5 * float(np.square(missing(at)).sum())
-        return (value, -rows(at).T @ missing(at)) if math.isfinite(value) else (-math.inf, moved)
-
-    def information(moved: FloatArray) -> FloatArray:
-        slopes = rows(place(moved))
-        return slopes.T @ slopes
-
-    violated = ~(np.abs(missing(point)) <= ADMISSIBLE)
-    if violated.any() and np.isfinite(missing(point)).all():
-        point = place(damped_newton(objective, information, np.zeros_like(point), tolerance=ADMISSIBLE**3).point)
-        violated = ~(np.abs(missing(point)) <= ADMISSIBLE)
-    return point, violated
+    missing = constraints.violations(values) / norms
+    damping = 0.0
+    for _ in range(MAX_ITERATIONS):
+        if np.abs(missing).max(initial=0.0) <= ROUNDING or damping > MOST_DAMPING or not np.isfinite(missing).all():
+            break
+        involved = np.flatnonzero(missing)
+        rows = linalg.solve_triangular(root, slopes[involved].T, lower=True).T / norms[involved, None]
+        gram = rows @ rows.T + damping * np.eye(len(rows))
+        move = -rows.T @ np.linalg.lstsq(gram, missing[involved], rcond=None)[0]
+        trial = point + linalg.solve_triangular(root, move, lower=True, trans="T")
+        new_values, new_slopes = constraints.at(trial)
+        new_missing = constraints.violations(new_values) / norms
+        if np.square(new_missing).sum() < np.square(missing).sum():
+            point, slopes, missing = trial, new_slopes, new_missing
+            damping = damping / 10.0 if damping > 1e-6 else 0.0
+        else:
+            damping = max(10.0 * damping, 1e-6)
+    return point, ~(np.abs(missing) <= ADMISSIBLE)
 
 
 def climb_within(
@@ -235,10 +227,11 @@ def climb_within(
         while True:
             trial, violated = nearest_admissible(point + length * found.step, constraints, near)
             new_value, new_gradient = (-math.inf, gradient) if violated.any() else objective(trial)
-            if new_value >= value + 1e-4 * length * found.promise:
+            noise = 1e-14 * abs(value)
+            if new_value >= value + 1e-4 * length * found.promise - noise:
                 break
             length *= 0.5
-            if length * found.promise < 1e-13 * max(1.0, abs(value)):
+            if length * found.promise < 10.0 * noise:
                 return Climb(
                     point=point, value=value, gradient=gradient, iterations=iteration, converged=found.promise < 1e-6
                 )

@@ -144,7 +144,7 @@ class FitProblem:
 
     def unrestricted(self) -> FitProblem:
         """The problem with its linear equalities alone."""
-        return replace(self, restrictions=replace(self.restrictions, equalities=(), inequalities=(), bounds=()))
+        return replace(self, restrictions=self.restrictions.only(equalities=False))
 
     def on_saturated_moments(self) -> FitProblem:
         """The complete-data problem whose sample moments are those of the saturated model."""

@@ -77,7 +77,7 @@ def meeting_constraints(problem: FitProblem, theta: FloatArray) -> FloatArray:
     if violated.any():
         failed = np.flatnonzero(violated)
         names = "; ".join(restrictions.names[i] for i in failed)
-        if restrictions.linear.all():
+        if all(restrictions.linear):
             raise ModelSpecificationError(
                 f"the constraints contradict each other: no values of the parameters meet {names}",
                 restrictions.spans[failed[0]],

@@ -11,12 +11,15 @@ from fosa_sem.errors import IdentificationError
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import meeting_constraints, starting_values
 from fosa_sem.model.labels import row_name
+from fosa_sem.model.scaling import condition
 from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
 
 RANK_TOLERANCE = 1e-7
 """Singular value of the scaled Jacobian, relative to the largest, below which a direction counts as flat."""
+REGULAR = 1e-8
+"""Smallest over largest eigenvalue of the complete-data information from which its rank needs no closer look."""
 INVOLVED = 0.05
 """Share of a flat direction from which a parameter is named."""
 
@@ -37,7 +40,10 @@ def check_identified(problem: FitProblem) -> None:
     for _ in range(2):
         try:
             point = _meeting_equalities(problem, _generic(problem, start, rng))
-            flat = flat_parameters(problem.table, problem.tangent(point, "equalities"), _jacobian(problem, point))
+            basis = problem.tangent(point, "equalities")
+            if condition(basis.T @ problem.complete_information(point) @ basis) > REGULAR:
+                return
+            flat = flat_parameters(problem.table, basis, _jacobian(problem, point))
         except np.linalg.LinAlgError:
             continue
         if not flat:
@@ -52,7 +58,7 @@ def check_identified(problem: FitProblem) -> None:
 def _meeting_equalities(problem: FitProblem, theta: FloatArray) -> FloatArray:
     """The point moved to where the equality constraints hold: what they determine depends on it if they are curved."""
     theta = problem.equality.expand(problem.equality.reduce(theta))
-    equal = replace(problem, restrictions=replace(problem.restrictions, inequalities=(), bounds=()))
+    equal = replace(problem, restrictions=problem.restrictions.only(equalities=True))
     return meeting_constraints(equal, theta)
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.errors import ModelSpecificationError, SourceSpan
 from fosa_sem.model.constraints import difference, linear_row
-from fosa_sem.model.labels import label_values, row_jacobian, row_name, row_values
-from fosa_sem.syntax.expressions import Dual
+from fosa_sem.model.labels import row_name
+from fosa_sem.syntax.expressions import Dual, evaluate, labels
 from fosa_sem.syntax.statements import Statement
 from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 SIGN = {"==": 1.0, ">": 1.0, "<": -1.0}
 
@@ -32,6 +32,15 @@ class Bound:
     span: SourceSpan | None
 
 
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """What a label in a formula stands for: ``theta[index]``, or a fixed value where the index is -1."""
+
+    name: str
+    index: int
+    value: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restrictions:
     """Functions c of theta, the first of which must be 0 and the others at least 0; empty (and false) for most models.
@@ -40,18 +49,23 @@ class Restrictions:
 
     Attributes
     ----------
-    table : ParameterTable
-        Gives the labels their meaning.
+    symbols : tuple of Symbol
+    definitions : tuple of Statement
+        ``:=`` parameters, which formulas may use.
     equalities, inequalities : tuple of Statement
         Linear equalities are not among them (see `EqualityConstraints`).
     bounds : tuple of Bound
         lavaan: modifiers ``lower()`` and ``upper()``.
+    linear : tuple of bool
+        Which of all these are linear in theta.
     """
 
-    table: ParameterTable
+    symbols: tuple[Symbol, ...]
+    definitions: tuple[Statement, ...]
     equalities: tuple[Statement, ...]
     inequalities: tuple[Statement, ...]
     bounds: tuple[Bound, ...]
+    linear: tuple[bool, ...]
 
     @classmethod
     def from_table(cls, table: ParameterTable) -> Restrictions:
@@ -64,7 +78,18 @@ class Restrictions:
         """
         equalities = tuple(s for s in table.constraints if s.op == "==" and linear_row(s, table) is None)
         inequalities = tuple(s for s in table.constraints if s.op != "==")
-        return cls(table=table, equalities=equalities, inequalities=inequalities, bounds=_bounds(table))
+        bounds = _bounds(table)
+        linear = [False for _ in equalities] + [linear_row(s, table) is not None for s in inequalities]
+        return cls(
+            symbols=_symbols(table, (*table.definitions, *equalities, *inequalities)), definitions=table.definitions,
+            equalities=equalities, inequalities=inequalities, bounds=bounds,
+            linear=(*linear, *(True for _ in bounds)),
+        )  # fmt: skip
+
+    def only(self, *, equalities: bool) -> Restrictions:
+        """The nonlinear equalities alone, or nothing."""
+        kept = self.equalities if equalities else ()
+        return replace(self, equalities=kept, inequalities=(), bounds=(), linear=(False,) * len(kept))
 
     def __len__(self) -> int:
         return len(self.equalities) + len(self.inequalities) + len(self.bounds)
@@ -83,12 +108,6 @@ class Restrictions:
     def spans(self) -> tuple[SourceSpan | None, ...]:
         """Where every constraint stands."""
         return (*(s.span for s in self.statements), *(b.span for b in self.bounds))
-
-    @property
-    def linear(self) -> BoolArray:
-        """Which of them are linear in theta, shape (len,)."""
-        known = [linear_row(s, self.table) is not None for s in self.statements]
-        return np.array(known + [True] * len(self.bounds), dtype=bool)
 
     def at(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Values and slopes of the constraint functions.
@@ -114,7 +133,14 @@ class Restrictions:
     def _formulas(self, theta: FloatArray) -> list[Dual]:
         if not self.statements:
             return []
-        known = label_values(self.table, row_values(self.table, theta), row_jacobian(self.table))
+        known: dict[str, Dual] = {}
+        for symbol in self.symbols:
+            gradient = np.zeros(len(theta))
+            if symbol.index >= 0:
+                gradient[symbol.index] = 1.0
+            known[symbol.name] = Dual(theta[symbol.index] if symbol.index >= 0 else symbol.value, gradient)
+        for definition in self.definitions:
+            known[definition.lhs] = evaluate(definition.formulas[0], known, len(theta))
         sides = [difference(s, known, len(theta)) for s in self.statements]
         return [
             Dual(SIGN[s.op] * d.value, SIGN[s.op] * d.gradient) for s, d in zip(self.statements, sides, strict=True)
@@ -142,6 +168,16 @@ class Restrictions:
             change = self.at(theta + unit)[1] - self.at(theta - unit)[1]
             hessian[i] = weights[:n] @ change[:n] / (2.0 * step)
         return (hessian + hessian.T) / 2.0
+
+
+def _symbols(table: ParameterTable, statements: Sequence[Statement]) -> tuple[Symbol, ...]:
+    """The labels that formulas use, the first row of a label speaking for it."""
+    used = {node.name for s in statements for formula in s.formulas for node in labels(formula)}
+    found: dict[str, Symbol] = {}
+    for row in table.rows:
+        for name in used.intersection((row.label, row.plabel)):
+            found.setdefault(name, Symbol(name, row.free - 1, row.ustart))
+    return tuple(found.values())
 
 
 def _bounds(table: ParameterTable) -> tuple[Bound, ...]:
