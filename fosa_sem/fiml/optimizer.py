@@ -73,12 +73,11 @@ def damped_newton(
         while not accepted and promise >= tolerance and damping < MOST_DAMPING:
             used, step = damping, _damped_solve(matrix, gradient, damping)
             if step is not None:
-                promise = float(gradient @ step)
-                new_value, new_gradient = objective(point + step)
-                accepted = new_value > value
+                trial, promise = point + step, float(gradient @ step)
+                new_value, new_gradient = objective(trial)
+                if accepted := new_value > value:
+                    point, value, gradient = trial, new_value, new_gradient
             damping = max(damping / 10.0, 1e-12) if accepted else 10.0 * damping
-        if accepted:
-            point, value, gradient = point + step, new_value, new_gradient
         if promise < tolerance or not accepted:
             # A step that only its damping makes small proves nothing.
             done = promise < tolerance and used < 0.1

@@ -142,9 +142,13 @@ def _negative_variances(problem: FitProblem, theta: FloatArray) -> tuple[str, ..
 
 
 def _improper_residual(problem: FitProblem, theta: FloatArray) -> tuple[str, ...]:
-    """Variables in the eigenvectors of negative eigenvalues, fixed exogenous ones (which have no residual) apart."""
-    names = problem.table.names
-    index = [i for i, n in enumerate(names.observed) if not (problem.table.fixed_x and n in names.observed_x)]
+    """Variables in the eigenvectors of negative eigenvalues.
+
+    Fixed exogenous variables have no residual, and the covariances of auxiliary ones with residuals explain nothing.
+    """
+    table, names = problem.table, problem.table.names
+    apart = {*table.auxiliary, *(names.observed_x if table.fixed_x else ())}
+    index = [i for i, name in enumerate(names.observed) if name not in apart]
     found: dict[str, None] = {}
     for ram in problem.maps:
         residual = ram.matrices(theta).S[np.ix_(index, index)]
