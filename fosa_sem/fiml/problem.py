@@ -89,7 +89,11 @@ class FitProblem:
         rows = restrictions.at(theta)[1][active] @ basis * unit
         norms = np.linalg.norm(rows, axis=1)
         rows = rows[norms > 0] / norms[norms > 0, None]
-        return np.asarray(basis @ (unit[:, None] * linalg.null_space(rows, rcond=1e-8)) if len(rows) else basis)
+        if not len(rows):
+            return basis
+        open_directions = linalg.null_space(rows, rcond=1e-8)
+        open_directions[np.abs(open_directions) < 1e-12] = 0.0  # what is held has no standard error, not even a tiny one
+        return np.asarray(basis @ (unit[:, None] * open_directions))
 
     def equality_rank(self, theta: FloatArray) -> int:
         """Rank of all equality constraints at ``theta``; active inequalities do not count (ledger 10)."""

@@ -34,8 +34,8 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
     Returns
     -------
     DataFrame
-        lhs op rhs label group est se z pvalue ci_lower ci_upper; se 0 and z NaN for what is fixed, group 0 for
-        ``:=``.
+        lhs op rhs label group est se z pvalue ci_lower ci_upper; se 0 and z NaN for what is fixed, pvalue NaN
+        on a bound, group 0 for ``:=``.
     """
     jacobian = row_jacobian(fit.table)
     values = fit.estimates().astype(float)
@@ -46,8 +46,20 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
     frame["est"] = [*values, *(d.value for d in defined)]
     frame["se"] = delta_se(np.vstack([jacobian, *(d.gradient for d in defined)]), fit.vcov)
     frame = with_inference(frame, "est", level)
+    # A Wald test knows nothing of a bound that stops the estimate: lavaan gives no p-value there.
+    frame.loc[_rows_at_bounds(fit), "pvalue"] = np.nan
     if standardized:
         for column, kind in (("std_lv", "std.lv"), ("std_all", "std.all"), ("std_nox", "std.nox")):
             scaled = standardized_values(fit, fit.theta, kind).astype(float)  # type: ignore[arg-type]
             frame[column] = [*scaled, *(d.value for d in definitions(fit, scaled, jacobian))]
     return frame
+
+
+def _rows_at_bounds(fit: FimlFit) -> list[int]:
+    """Rows of free parameters that lie on a bound of theirs."""
+    values = fit.estimates()
+    return [
+        i
+        for i, row in enumerate(fit.table.rows)
+        if row.free and np.isclose(values[i], (row.lower, row.upper), rtol=0, atol=1e-8).any()
+    ]
