@@ -5,11 +5,13 @@ Both steps measure length by the complete-data information, so nothing depends o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 FloatArray = NDArray[np.float64]
 ValueAndGradient = Callable[[FloatArray], tuple[float, FloatArray]]
@@ -18,7 +20,9 @@ SCORING_TOLERANCE = 1e-6
 """Scoring stops when the next step promises less than this in log-likelihood: it only provides the start."""
 TOLERANCE = 1e-11
 """The same for the final climb."""
-MAX_ITERATIONS = 500
+MOST_DAMPING = 1e12
+MAX_ITERATIONS = 100
+"""Of one climb: what needs more follows a ridge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,55 +33,68 @@ class Climb:
     ----------
     point : ndarray
     value : float
+    gradient : ndarray
     iterations : int
     converged : bool
     """
 
     point: FloatArray
     value: float
+    gradient: FloatArray
     iterations: int
     converged: bool
 
 
-def fisher_scoring(objective: ValueAndGradient, metric: Callable[[FloatArray], FloatArray], start: FloatArray) -> Climb:
-    """Maximise by Levenberg-Marquardt damped scoring.
+def damped_newton(
+    objective: ValueAndGradient,
+    information: Callable[[FloatArray], FloatArray],
+    start: FloatArray,
+    *,
+    tolerance: float,
+) -> Climb:
+    """Maximise by Newton steps or Fisher scoring, damped as by Levenberg and Marquardt.
 
     Parameters
     ----------
     objective : callable
         Point to value and gradient; -inf outside the admissible region.
-    metric : callable
-        Point to expected information.
+    information : callable
+        Point to observed or expected information, which need not be positive definite.
     start : ndarray
+    tolerance : float
+        Gain in the objective that is not worth another step.
     """
     point = start
     value, gradient = objective(point)
-    damping, promise = 1e-3, np.inf
+    damping = 1e-3
     for iteration in range(1, MAX_ITERATIONS + 1):
-        information = metric(point)
-        accepted = False
-        while damping < 1e12:
-            step = _damped_solve(information, gradient, damping)
-            promise = float(gradient @ step)
-            new_value, new_gradient = objective(point + step)
-            if new_value > value:
-                point, value, gradient = point + step, new_value, new_gradient
-                damping = max(damping / 10.0, 1e-12)
-                accepted = True
-                break
-            if promise < SCORING_TOLERANCE:
-                break
-            damping *= 10.0
-        if promise < SCORING_TOLERANCE or not accepted:
-            return Climb(point=point, value=value, iterations=iteration, converged=promise < SCORING_TOLERANCE)
-    return Climb(point=point, value=value, iterations=MAX_ITERATIONS, converged=False)
+        matrix = information(point)
+        used, promise, accepted = damping, math.inf, False
+        while not accepted and promise >= tolerance and damping < MOST_DAMPING:
+            used, step = damping, _damped_solve(matrix, gradient, damping)
+            if step is not None:
+                trial, promise = point + step, float(gradient @ step)
+                new_value, new_gradient = objective(trial)
+                if accepted := new_value > value:
+                    point, value, gradient = trial, new_value, new_gradient
+            damping = max(damping / 10.0, 1e-12) if accepted else 10.0 * damping
+        if promise < tolerance or not accepted:
+            # A step that only its damping makes small proves nothing.
+            done = promise < tolerance and used < 0.1
+            return Climb(point=point, value=value, gradient=gradient, iterations=iteration, converged=done)
+    return Climb(point=point, value=value, gradient=gradient, iterations=MAX_ITERATIONS, converged=False)
 
 
-def _damped_solve(information: FloatArray, gradient: FloatArray, damping: float) -> FloatArray:
-    diagonal = np.diag(information)
+def _damped_solve(information: FloatArray, gradient: FloatArray, damping: float) -> FloatArray | None:
+    """Step on the correlation scale; None if the damped information is not positive definite."""
+    diagonal = np.abs(np.diag(information))
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = information * np.outer(scale, scale) + damping * np.eye(len(gradient))
-    return np.asarray(scale * np.linalg.lstsq(scaled, scale * gradient, rcond=None)[0])
+    try:
+        root = np.linalg.cholesky(scaled)
+    except np.linalg.LinAlgError:
+        return None
+    return np.asarray(scale * linalg.cho_solve((root, True), scale * gradient, check_finite=False))
 
 
 def quasi_newton(objective: ValueAndGradient, start: FloatArray, information: FloatArray) -> Climb:
@@ -97,7 +114,7 @@ def quasi_newton(objective: ValueAndGradient, start: FloatArray, information: Fl
         step = inverse @ gradient
         promise = float(gradient @ step)
         if promise < TOLERANCE:
-            return Climb(point=point, value=value, iterations=iteration - 1, converged=True)
+            return Climb(point=point, value=value, gradient=gradient, iterations=iteration - 1, converged=True)
         length = 1.0
         while True:
             new_value, new_gradient = objective(point + length * step)
@@ -105,10 +122,12 @@ def quasi_newton(objective: ValueAndGradient, start: FloatArray, information: Fl
                 break
             length *= 0.5
             if length * promise < 1e-13 * max(1.0, abs(value)):
-                return Climb(point=point, value=value, iterations=iteration, converged=promise < 1e-6)
+                return Climb(
+                    point=point, value=value, gradient=gradient, iterations=iteration, converged=promise < 1e-6
+                )
         inverse = _bfgs_update(inverse, length * step, gradient - new_gradient)
         point, value, gradient = point + length * step, new_value, new_gradient
-    return Climb(point=point, value=value, iterations=MAX_ITERATIONS, converged=False)
+    return Climb(point=point, value=value, gradient=gradient, iterations=MAX_ITERATIONS, converged=False)
 
 
 def _inverse(information: FloatArray) -> FloatArray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.data.sample import Sample
@@ -14,9 +16,14 @@ from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.saturated import SaturatedMoments
 from fosa_sem.model.constraints import EqualityConstraints
 from fosa_sem.model.ram import RamMap
+from fosa_sem.model.restrictions import Restrictions
 from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
+Held = Literal["equalities", "formulas", "all"]
+
+ACTIVE = 1e-4
+"""Distance from its boundary, in complete-data standard errors, up to which an inequality counts as active."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,9 @@ class FitProblem:
     saturated : tuple of SaturatedMoments
         One per group.
     equality : EqualityConstraints
+        Linear ones, shared labels among them.
+    restrictions : Restrictions
+        All others.
     """
 
     table: ParameterTable
@@ -44,10 +54,52 @@ class FitProblem:
     patterns: tuple[MissingPatterns, ...]
     saturated: tuple[SaturatedMoments, ...]
     equality: EqualityConstraints
+    restrictions: Restrictions
 
-    def tangent(self, theta: FloatArray) -> FloatArray:
-        """Basis of the directions that the constraints leave open at ``theta``, shape (k, r)."""
-        return self.equality.basis
+    def distances(self, theta: FloatArray) -> FloatArray:
+        """Values of the restrictions in complete-data standard errors: negative if violated, shape (restrictions,)."""
+        values, slopes = self.restrictions.at(theta)
+        size = np.linalg.norm(slopes * _units(self.complete_information(theta)), axis=1)
+        return np.asarray(values / np.where(size > 0, size, 1.0))
+
+    def tangent(self, theta: FloatArray, held: Held = "formulas") -> FloatArray:
+        """Basis of the directions that the constraints leave open at ``theta``.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (k,)
+        held : {"equalities", "formulas", "all"}
+            Equality constraints alone; with the active inequalities that were written as formulas, on which standard
+            errors are conditional as in lavaan; with the active bounds, of which lavaan's take no account.
+
+        Returns
+        -------
+        ndarray, shape (k, r)
+        """
+        basis, restrictions = self.equality.basis, self.restrictions
+        if not restrictions:
+            return basis
+        index = np.arange(len(restrictions))
+        active = (index < len(restrictions.equalities)) | (self.distances(theta) < ACTIVE)
+        if held == "equalities":
+            active &= index < len(restrictions.equalities)
+        elif held == "formulas":
+            active &= index < len(restrictions.statements)
+        unit = _units(basis.T @ self.complete_information(theta) @ basis)
+        rows = restrictions.at(theta)[1][active] @ basis * unit
+        norms = np.linalg.norm(rows, axis=1)
+        rows = rows[norms > 0] / norms[norms > 0, None]
+        if not len(rows):
+            return basis
+        open_directions = linalg.null_space(rows, rcond=1e-8)
+        open_directions[np.abs(open_directions) < 1e-12] = (
+            0.0  # what is held has no standard error, not even a tiny one
+        )
+        return np.asarray(basis @ (unit[:, None] * open_directions))
+
+    def equality_rank(self, theta: FloatArray) -> int:
+        """Rank of all equality constraints at ``theta``; active inequalities do not count (ledger 10)."""
+        return len(theta) - int(self.tangent(theta, "equalities").shape[1])
 
     def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Log-likelihood and its gradient.
@@ -83,17 +135,22 @@ class FitProblem:
         -------
         ndarray, shape (k, k)
             sum over groups of N [d mu' P d mu + tr(P d Sigma P d Sigma) / 2].
+
+        Notes
+        -----
+        With d Sigma = u v' + v u' for every parameter, the trace is 2 [(u'Pu)(v'Pv) + (u'Pv)(v'Pu)].
         """
-        k = len(theta)
-        information = np.zeros((k, k))
+        information = np.zeros((len(theta),) * 2)
         for ram, patterns in zip(self.maps, self.patterns, strict=True):
-            _, cov = ram.moments(theta)
-            d_mean, d_cov = ram.jacobian(theta)
-            whiten = np.linalg.inv(np.linalg.cholesky(cov))
-            mean_part = d_mean @ whiten.T
-            cov_part = (whiten @ d_cov @ whiten.T).reshape(k, cov.size)
-            information += patterns.n_rows * (mean_part @ mean_part.T + 0.5 * cov_part @ cov_part.T)
+            whiten = np.linalg.inv(np.linalg.cholesky(ram.moments(theta)[1])).T
+            mean, left, right = (part @ whiten for part in ram.factored_jacobian(theta))
+            mixed = left @ right.T
+            information += patterns.n_rows * (mean @ mean.T + (left @ left.T) * (right @ right.T) + mixed * mixed.T)
         return information
+
+    def unrestricted(self) -> FitProblem:
+        """The problem with its linear equalities alone."""
+        return replace(self, restrictions=self.restrictions.only(equalities=False))
 
     def on_saturated_moments(self) -> FitProblem:
         """The complete-data problem whose sample moments are those of the saturated model."""
@@ -102,3 +159,9 @@ class FitProblem:
             for p, s in zip(self.patterns, self.saturated, strict=True)
         )
         return replace(self, patterns=complete)
+
+
+def _units(information: FloatArray) -> FloatArray:
+    """Standard errors as if every parameter stood alone; 1 where there is no information."""
+    diagonal = np.diag(information)
+    return 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))

@@ -8,6 +8,8 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
+from fosa_sem.errors import ConvergenceError, ModelSpecificationError
+from fosa_sem.fiml.constrained import Constraints, nearest_admissible, positive_definite
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.syntax.table import ParameterTable, Row
 
@@ -42,6 +44,49 @@ def starting_values(problem: FitProblem, *, given: bool = True) -> FloatArray:
                     row.ustart if known else _start(row, at, moments.mean, moments.cov, loadings, variances)
                 )
     return problem.equality.expand(problem.equality.reduce(theta))
+
+
+def constraints_of(problem: FitProblem) -> Constraints:
+    """The restrictions of a problem as functions of its reduced parameters."""
+    basis = problem.equality.basis
+
+    def at(alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
+        values, slopes = problem.restrictions.at(problem.equality.expand(alpha))
+        return values, slopes @ basis
+
+    return Constraints(at=at, n_equal=len(problem.restrictions.equalities))
+
+
+def meeting_constraints(problem: FitProblem, theta: FloatArray) -> FloatArray:
+    """The point nearest to ``theta`` at which the constraints hold; starts that violate them are moved, as lavaan does.
+
+    Raises
+    ------
+    ModelSpecificationError
+        If linear constraints contradict each other.
+    ConvergenceError
+        If no such point was found.
+    """
+    restrictions = problem.restrictions
+    if not restrictions or not math.isfinite(problem.value_and_gradient(theta)[0]):
+        return theta
+    basis = problem.equality.basis
+    # Every parameter by itself: to give way together, as their information has it, they may have to go far.
+    near = np.diag(np.diag(positive_definite(basis.T @ problem.complete_information(theta) @ basis)))
+    point, violated = nearest_admissible(problem.equality.reduce(theta), constraints_of(problem), near)
+    if violated.any():
+        failed = np.flatnonzero(violated)
+        names = "; ".join(restrictions.names[i] for i in failed)
+        if all(restrictions.linear):
+            raise ModelSpecificationError(
+                f"the constraints contradict each other: no values of the parameters meet {names}",
+                restrictions.spans[failed[0]],
+            )
+        raise ConvergenceError(
+            f"no values of the parameters were found that meet {names}; check the constraints, or give start() values "
+            "that meet them"
+        )
+    return problem.equality.expand(point)
 
 
 def cautious_starts(problem: FitProblem) -> list[FloatArray]:

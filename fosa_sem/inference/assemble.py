@@ -26,6 +26,7 @@ from fosa_sem.inference.dependence import linear_relations
 from fosa_sem.inference.options import TWO_STAGE, FitOptions, ResolvedOptions
 from fosa_sem.model.compile import compile_ram
 from fosa_sem.model.constraints import EqualityConstraints
+from fosa_sem.model.restrictions import Restrictions
 from fosa_sem.syntax.build import build_table, refuse_other_models
 from fosa_sem.syntax.groups import relations_of_first_group
 from fosa_sem.syntax.names import VariableNames, classify, with_auxiliary
@@ -71,6 +72,7 @@ def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: Fit
     return FitProblem(
         table=table, sample=sample, maps=compile_ram(table, [s.mean for s in saturated]), patterns=patterns,
         saturated=saturated, equality=EqualityConstraints.from_table(table),
+        restrictions=Restrictions.from_table(table),
     )  # fmt: skip
 
 

@@ -10,14 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.errors import AdmissibilityWarning, ConvergenceWarning
-from fosa_sem.fiml.problem import FitProblem
-from fosa_sem.inference.identification import flat_parameters, row_name
-from fosa_sem.model.scaling import condition
+from fosa_sem.fiml.optimality import examine
+from fosa_sem.fiml.problem import ACTIVE, FitProblem
+from fosa_sem.inference.identification import flat_parameters
+from fosa_sem.model.labels import row_name
+from fosa_sem.model.scaling import SINGULAR, correlation_eigenvalues, inverse_on
 
 FloatArray = NDArray[np.float64]
 
 STATIONARY = 1e-6
 """Largest g' I^-1 g (twice the log-likelihood still to gain) at which theta counts as a maximum."""
+IMPROPER = 1e-8
+"""How far below 0 an eigenvalue of a covariance matrix must be, on the correlation scale, to be more than rounding."""
+INVOLVED = 0.1
+"""Share of an eigenvector from which a variable is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,31 +33,47 @@ class Audit:
     Attributes
     ----------
     stationarity : float
-        g' I^-1 g: free of units, 0 at a maximum; NaN if the information is singular.
+        g' I^-1 g within the constraints: free of units, 0 at a maximum (the condition of Karush, Kuhn and Tucker,
+        with the signs of its multipliers, where inequalities are active); NaN if the information is singular.
     information_condition : float
-        Smallest over largest eigenvalue of the observed information on the correlation scale; negative if the
-        likelihood curves upwards somewhere.
+        Smallest over largest eigenvalue of the observed information on the correlation scale, in the directions that
+        the active constraints leave open; negative if the likelihood curves upwards somewhere.
+    information_rank : int
+        Of the same matrix; the number of open directions if all is well.
     smallest_eigenvalue : float
         Of the model-implied correlation matrices of the observed variables.
     negative_variances : tuple of str
     improper_latent : bool
         The model-implied covariance matrix of the latent variables is not positive semi-definite.
+    improper_residual : tuple of str
+        Observed variables because of which the covariance matrix of their residuals is not.
     flat : tuple of str
         Parameters that the data do not determine.
+    active : tuple of str
+        Inequality constraints and bounds on whose boundary the estimate lies.
+    held : tuple of str
+        Those of them that standard errors treat as equalities.
+    violated : tuple of str
+        Constraints that the estimate does not meet.
     maximum : bool
-        Stationary, with positive definite information.
+        Stationary, with positive definite information, within the constraints.
     """
 
     stationarity: float
     information_condition: float
+    information_rank: int
     smallest_eigenvalue: float
     negative_variances: tuple[str, ...]
     improper_latent: bool
+    improper_residual: tuple[str, ...]
     flat: tuple[str, ...]
+    active: tuple[str, ...]
+    held: tuple[str, ...]
+    violated: tuple[str, ...]
     maximum: bool
 
 
-def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, vcov: FloatArray | None) -> Audit:
+def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, basis: FloatArray) -> Audit:
     """Examine an estimate.
 
     Parameters
@@ -60,42 +82,97 @@ def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, vcov:
     theta : ndarray, shape (k,)
     information : ndarray, shape (k, k)
         Observed.
-    vcov : ndarray, shape (k, k), or None
+    basis : ndarray, shape (k, r)
+        Directions in which standard errors let the estimates vary.
     """
-    basis = problem.tangent(theta)
-    gradient = problem.value_and_gradient(theta)[1]
-    curvature = condition(basis.T @ information @ basis)
-    stationarity = math.nan if vcov is None else float(gradient @ vcov @ gradient)
-    flat = () if vcov is not None or not np.isfinite(information).all() else flat_parameters(
-        problem.table, basis, information
-    )  # fmt: skip
+    found = examine(problem, theta, information)
+    regular = inverse_on(basis, information) is not None
+    flat = () if regular or not np.isfinite(information).all() else flat_parameters(problem.table, basis, information)
     smallest, improper = math.inf, False
     for ram in problem.maps:
         joint = ram.matrices(theta).cov
-        smallest = min(smallest, _smallest_eigenvalue(joint[: ram.n_observed, : ram.n_observed]))
-        latent = joint[ram.n_observed :, ram.n_observed :]
-        improper |= bool(len(latent)) and _smallest_eigenvalue(latent) < -1e-8
-    negative = tuple(
-        row_name(row)
-        for row in problem.table.free_rows()
-        if row.op == "~~" and row.lhs == row.rhs and theta[row.free - 1] < 0
-    )
+        smallest = min(smallest, _eigen(joint[: ram.n_observed, : ram.n_observed])[0])
+        improper |= _eigen(joint[ram.n_observed :, ram.n_observed :])[0] < -IMPROPER
+    active, held, violated = _boundary(problem, theta, basis)
+    stationary = found.stationarity < STATIONARY
     return Audit(
-        stationarity=stationarity, information_condition=curvature, smallest_eigenvalue=smallest,
-        negative_variances=negative, improper_latent=improper, flat=tuple(flat),
-        maximum=vcov is not None and stationarity < STATIONARY,
+        stationarity=found.stationarity, information_condition=found.condition,
+        information_rank=_rank(found.curvature), smallest_eigenvalue=smallest,
+        negative_variances=_negative_variances(problem, theta), improper_latent=improper,
+        improper_residual=_improper_residual(problem, theta), flat=tuple(flat),
+        active=active, held=held, violated=violated,
+        maximum=regular and stationary and not violated,
     )  # fmt: skip
 
 
-def _smallest_eigenvalue(cov: FloatArray) -> float:
+def _rank(information: FloatArray) -> int:
+    values = correlation_eigenvalues(information)
+    return int((values > SINGULAR * values.max(initial=0.0)).sum())
+
+
+def _boundary(
+    problem: FitProblem, theta: FloatArray, basis: FloatArray
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Inequalities that are active, those of them that are held, and constraints that are violated or undefined."""
+    if not problem.restrictions:
+        return (), (), ()
+    distance, names = problem.distances(theta), problem.restrictions.names
+    n_equal, n_formulas = len(problem.restrictions.equalities), len(problem.restrictions.statements)
+    holds = [abs(d) < ACTIVE if i < n_equal else d > -ACTIVE for i, d in enumerate(distance)]
+    active = [i for i in range(n_equal, len(names)) if holds[i] and distance[i] < ACTIVE]
+    bounds_held = basis.shape[1] < problem.tangent(theta).shape[1]
+    held = [i for i in active if i < n_formulas or bounds_held]
+    return (
+        tuple(names[i] for i in active),
+        tuple(names[i] for i in held),
+        tuple(name for name, good in zip(names, holds, strict=True) if not good),
+    )
+
+
+def _negative_variances(problem: FitProblem, theta: FloatArray) -> tuple[str, ...]:
+    """Of observed and latent variables, fixed ones too; a variance of 0 that a constraint holds may round below it."""
+    table, found = problem.table, []
+    place = {name: i for i, name in enumerate((*table.names.observed, *table.names.latent))}
+    totals = [np.abs(np.diag(ram.matrices(theta).cov)) for ram in problem.maps]
+    for row in (r for r in table.rows if r.op == "~~" and r.lhs == r.rhs and not r.exo):
+        value = theta[row.free - 1] if row.free else row.ustart
+        if value < -IMPROPER * totals[row.group - 1][place[row.lhs]]:
+            found.append(row_name(row))
+    return tuple(found)
+
+
+def _improper_residual(problem: FitProblem, theta: FloatArray) -> tuple[str, ...]:
+    """Variables in the eigenvectors of negative eigenvalues.
+
+    Fixed exogenous variables have no residual, and the covariances of auxiliary ones with residuals explain nothing.
+    """
+    table, names = problem.table, problem.table.names
+    apart = {*table.auxiliary, *(names.observed_x if table.fixed_x else ())}
+    index = [i for i, name in enumerate(names.observed) if name not in apart]
+    found: dict[str, None] = {}
+    for ram in problem.maps:
+        residual = ram.matrices(theta).S[np.ix_(index, index)]
+        value, vector = _eigen(residual)
+        if value < -IMPROPER:
+            found |= dict.fromkeys(names.observed[i] for i, v in zip(index, vector, strict=True) if abs(v) > INVOLVED)
+    return tuple(found)
+
+
+def _eigen(cov: FloatArray) -> tuple[float, FloatArray]:
+    """Smallest eigenvalue on the correlation scale (infinity of no variables), with its vector."""
+    if not len(cov):
+        return math.inf, np.zeros(0)
     scale = np.sqrt(np.abs(np.diag(cov)))
     scale = np.where(scale > 0, scale, 1.0)
-    return float(np.linalg.eigvalsh(cov / np.outer(scale, scale))[0])
+    values, vectors = np.linalg.eigh(cov / np.outer(scale, scale))
+    return float(values[0]), np.asarray(vectors[:, 0])
 
 
 def warn(found: Audit) -> None:
     """Say what a careful statistician would want to know."""
-    if found.flat:
+    if found.violated:
+        _say(f"the estimate does not meet {_listed(found.violated)}; do not interpret it", ConvergenceWarning)
+    elif found.flat:
         _say(
             f"the data do not determine {', '.join(found.flat)}: the information matrix is singular there and standard "
             "errors are withheld",
@@ -107,10 +184,33 @@ def warn(found: Audit) -> None:
             f"curvature {found.information_condition:.2g}); do not interpret it",
             ConvergenceWarning,
         )
+    if found.active:
+        _say(_boundary_warning(found), AdmissibilityWarning)
     if found.negative_variances:
         _say(f"negative variance estimate: {', '.join(found.negative_variances)}", AdmissibilityWarning)
+    elif found.improper_residual:
+        _say(
+            "the covariance matrix of the residuals of the observed variables is not positive definite, because of "
+            f"{', '.join(found.improper_residual)}",
+            AdmissibilityWarning,
+        )
     elif found.improper_latent:
         _say("the covariance matrix of the latent variables is not positive definite", AdmissibilityWarning)
+
+
+def _boundary_warning(found: Audit) -> str:
+    """What is conditional on an active constraint, and what ignores it."""
+    ignored = [name for name in found.active if name not in found.held]
+    errors = [f"hold {_listed(found.held)} as an equality"] if found.held else []
+    errors += [f"take no account of the bound {_listed(ignored)}"] if ignored else []
+    return (
+        f"the estimate lies on the boundary of {_listed(found.active)}: standard errors {' and '.join(errors)}, and "
+        "the degrees of freedom and p-values of tests do not account for it"
+    )
+
+
+def _listed(names: tuple[str, ...] | list[str]) -> str:
+    return "; ".join(names)
 
 
 def _say(message: str, category: type[Warning]) -> None:

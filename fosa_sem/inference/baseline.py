@@ -19,6 +19,7 @@ from fosa_sem.fiml.saturated import available_case_moments, saturated_moments
 from fosa_sem.inference.tested import MomentPair, TestedModel, modelled_moments
 from fosa_sem.model.compile import compile_ram
 from fosa_sem.model.constraints import EqualityConstraints
+from fosa_sem.model.restrictions import Restrictions
 from fosa_sem.syntax.table import ParameterTable, covariance_table
 
 FloatArray = NDArray[np.float64]
@@ -115,7 +116,7 @@ def _fitted_baseline(problem: FitProblem, pairs: list[tuple[int, int]]) -> list[
     maps = compile_ram(table)
     baseline = FitProblem(
         table=table, sample=problem.sample, maps=maps, patterns=problem.patterns, saturated=problem.saturated,
-        equality=EqualityConstraints.from_table(table),
+        equality=EqualityConstraints.from_table(table), restrictions=Restrictions.from_table(table),
     )  # fmt: skip
     theta = NativeEngine().estimate(baseline).theta
     return [ram.moments(theta) for ram in maps]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -84,7 +84,7 @@ class FimlFit:
     @property
     def npar(self) -> int:
         """Free parameters minus the rank of the equality constraints."""
-        return len(self.theta) - self.problem.equality.rank
+        return len(self.theta) - self.problem.equality_rank(self.theta)
 
     @property
     def df(self) -> int:
@@ -259,7 +259,10 @@ def evaluate_fit(
     tested = tested_model(problem, theta)
     saturated = SaturatedInformation(problem=problem, missing=resolved.missing)
     hessian = information_about_theta(problem, tested, HESSIAN)
-    found_audit = auditing.audit(problem, theta, hessian, tested.inverse(hessian))
+    if problem.restrictions.bounds and tested.inverse(hessian) is None:
+        # The likelihood does not bend down across an active bound, where lavaan has no standard errors: hold it.
+        tested = replace(tested, basis=problem.tangent(theta, "all"))
+    found_audit = auditing.audit(problem, theta, hessian, tested.basis)
     if not options.ridge:  # the dependence explains what the audit finds, and its own warning says so
         auditing.warn(found_audit)
     if options.ridge:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.errors import IdentificationError
 from fosa_sem.fiml.problem import FitProblem
-from fosa_sem.fiml.start import starting_values
-from fosa_sem.syntax.table import ParameterTable, Row
+from fosa_sem.fiml.start import meeting_constraints, starting_values
+from fosa_sem.model.labels import row_name
+from fosa_sem.model.scaling import condition
+from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
 
 RANK_TOLERANCE = 1e-7
 """Singular value of the scaled Jacobian, relative to the largest, below which a direction counts as flat."""
+REGULAR = 1e-8
+"""Smallest over largest eigenvalue of the complete-data information from which its rank needs no closer look."""
 INVOLVED = 0.05
 """Share of a flat direction from which a parameter is named."""
-
-
-def row_name(row: Row) -> str:
-    """A parameter as the user would write it; from the second group on with its number."""
-    return f"{row.lhs} {row.op} {row.rhs}".strip() + (f" (group {row.group})" if row.group > 1 else "")
 
 
 def check_identified(problem: FitProblem) -> None:
@@ -38,8 +39,11 @@ def check_identified(problem: FitProblem) -> None:
     flat: list[str] = []
     for _ in range(2):
         try:
-            point = problem.equality.expand(problem.equality.reduce(_generic(problem, start, rng)))
-            flat = flat_parameters(problem.table, problem.equality.basis, _jacobian(problem, point))
+            point = _meeting_equalities(problem, _generic(problem, start, rng))
+            basis = problem.tangent(point, "equalities")
+            if condition(basis.T @ problem.complete_information(point) @ basis) > REGULAR:
+                return
+            flat = flat_parameters(problem.table, basis, _jacobian(problem, point))
         except np.linalg.LinAlgError:
             continue
         if not flat:
@@ -49,6 +53,13 @@ def check_identified(problem: FitProblem) -> None:
             f"the model is not identified: the means and covariances do not determine {', '.join(flat)}; "
             "fix or constrain some of them, or add indicators"
         )
+
+
+def _meeting_equalities(problem: FitProblem, theta: FloatArray) -> FloatArray:
+    """The point moved to where the equality constraints hold: what they determine depends on it if they are curved."""
+    theta = problem.equality.expand(problem.equality.reduce(theta))
+    equal = replace(problem, restrictions=problem.restrictions.only(equalities=True))
+    return meeting_constraints(equal, theta)
 
 
 def _generic(problem: FitProblem, start: FloatArray, rng: np.random.Generator) -> FloatArray:

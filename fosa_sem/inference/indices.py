@@ -12,6 +12,8 @@ FloatArray = NDArray[np.float64]
 
 RMSEA_LEVEL = 0.90
 RMSEA_CLOSE, RMSEA_NOT_CLOSE = 0.05, 0.08
+ROUNDING = 1e-8
+"""Chi-square below it is rounding error of the log-likelihoods."""
 
 
 def upper_tail(chisq: float, df: float) -> float:
@@ -55,11 +57,14 @@ def noncentral_measures(
     """
     if math.isnan(factor + base_factor + chisq):
         return dict.fromkeys(("cfi", "tli", "nnfi", "rni"), math.nan)
+    if df == 0:  # what an active inequality costs shows; as lavaan, without a correction that is 0 / 0
+        factor = base_factor = 1.0
     over, base_over = chisq - factor * df, base - base_factor * base_df
-    excess, base_excess = max(over, 0.0), max(base_over, over, 0.0)
+    excess = over if over > ROUNDING else 0.0
+    base_excess = max(base_over, excess, 0.0)
     tli = 1.0 - _ratio(over * base_df, base_over * df) if df > 0 else 1.0
     return {
-        "cfi": 1.0 if df == 0 or base_excess == 0.0 else 1.0 - excess / base_excess,
+        "cfi": 1.0 if base_excess == 0.0 else 1.0 - excess / base_excess,
         "tli": tli,
         "nnfi": tli,
         "rni": 1.0 - _ratio(over, base_over),

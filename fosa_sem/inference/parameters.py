@@ -37,8 +37,8 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
     Returns
     -------
     DataFrame
-        lhs op rhs label group est se z pvalue ci_lower ci_upper; se 0 and z NaN for what is fixed, group 0 for
-        ``:=``.
+        lhs op rhs label group est se z pvalue ci_lower ci_upper; se 0 and z NaN for what is fixed, pvalue NaN
+        on a bound, group 0 for ``:=``.
     """
     jacobian = row_jacobian(fit.table)
     values = fit.estimates().astype(float)
@@ -51,8 +51,20 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
         "lhs": names["lhs"], "op": names["op"], "rhs": names["rhs"], "label": label, "group": names["group"],
         "est": est, "se": se, **inference_columns(est, se, level),
     }  # fmt: skip
+    # A Wald test knows nothing of a bound that stops the estimate: lavaan gives no p-value there.
+    columns["pvalue"][_rows_at_bounds(fit)] = np.nan
     if standardized:
         for column, kind in (("std_lv", "std.lv"), ("std_all", "std.all"), ("std_nox", "std.nox")):
             scaled = standardized_values(fit, fit.theta, kind).astype(float)  # type: ignore[arg-type]
             columns[column] = np.array([*scaled, *(d.value for d in definitions(fit, scaled, jacobian))])
     return pd.DataFrame(columns)
+
+
+def _rows_at_bounds(fit: FimlFit) -> list[int]:
+    """Rows of free parameters that lie on a bound of theirs."""
+    values = fit.estimates()
+    return [
+        i
+        for i, row in enumerate(fit.table.rows)
+        if row.free and np.isclose(values[i], (row.lower, row.upper), rtol=0, atol=1e-8).any()
+    ]

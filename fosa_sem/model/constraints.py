@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,22 +34,20 @@ class EqualityConstraints:
 
     @classmethod
     def from_table(cls, table: ParameterTable) -> EqualityConstraints:
-        """Shared labels, and the ``==`` constraints of the model.
+        """Shared labels, and the linear ``==`` constraints of the model; `Restrictions` has the others.
 
         Raises
         ------
         ModelSpecificationError
-            For constraints that this package cannot fit yet (not linear, ``<``, ``>``, bounds), and for
-            constraints that contradict each other.
+            For constraints that contradict each other.
         """
-        _refuse(table)
         k = table.n_free
         rows = [np.eye(k)[i] - np.eye(k)[j] for i, j in table.ties()]
         values = [0.0] * len(rows)
-        for statement in table.constraints:
-            row, value = _linear(statement, table)
-            rows.append(row)
-            values.append(value)
+        for found in (linear_row(s, table) for s in table.constraints if s.op == "=="):
+            if found is not None:
+                rows.append(found[0])
+                values.append(found[1])
         basis, offset = _solve(np.array(rows).reshape(len(rows), k), np.array(values), table)
         return cls(basis=basis, offset=offset)
 
@@ -67,31 +65,28 @@ class EqualityConstraints:
         return np.asarray(self.offset + self.basis @ alpha)
 
 
-def _refuse(table: ParameterTable) -> None:
-    for statement in table.constraints:
-        if statement.op != "==":
-            raise ModelSpecificationError("models with inequality constraints cannot be fitted yet", statement.span)
-    for row in table.free_rows():
-        if math.isfinite(row.lower) or math.isfinite(row.upper):
-            raise ModelSpecificationError("models with bounds cannot be fitted yet", row.span)
+def linear_row(statement: Statement, table: ParameterTable) -> tuple[FloatArray, float] | None:
+    """Row r and value c if a constraint reads r' theta = c (or ``<``, ``>``): its slopes do not change.
 
-
-def _linear(statement: Statement, table: ParameterTable) -> tuple[FloatArray, float]:
-    """Row r and value c of a constraint r' theta = c, by its derivative at two points."""
+    Points of either sign and of different size are tried, so that ``abs()`` and ``max()`` do not pass for linear.
+    """
     k = table.n_free
-    points = np.random.default_rng(0).uniform(0.5, 2.0, (2, k))
-    first, second = (_difference(statement, table, point) for point in points)
-    scale = 1.0 + np.abs(first.gradient)
-    same = np.allclose(first.gradient / scale, second.gradient / scale, rtol=0, atol=1e-9)
-    if not same or not math.isfinite(first.value):
-        raise ModelSpecificationError("models with nonlinear equality constraints cannot be fitted yet", statement.span)
-    return first.gradient, float(first.gradient @ points[0] - first.value)
+    rng = np.random.default_rng(0)
+    signs = np.vstack([np.ones(k), -np.ones(k), np.sign(rng.uniform(-1.0, 1.0, (2, k)))])
+    points = signs * rng.uniform(0.5, 2.0, (4, k)) * np.array([[1.0], [1.0], [1.0], [10.0]])
+    jacobian = row_jacobian(table)
+    sides = [difference(statement, label_values(table, row_values(table, point), jacobian), k) for point in points]
+    first = sides[0].gradient
+    scale = 1.0 + np.abs(first)
+    if not all(np.allclose(side.gradient / scale, first / scale, rtol=0, atol=1e-9) for side in sides):
+        return None
+    value = first @ points[0] - sides[0].value
+    return (first, float(value)) if np.isfinite(value) else None
 
 
-def _difference(statement: Statement, table: ParameterTable, theta: FloatArray) -> Dual:
-    """Left side less right side, with its gradient."""
-    known = label_values(table, row_values(table, theta), row_jacobian(table))
-    left, right = (evaluate(formula, known, table.n_free) for formula in statement.formulas)
+def difference(statement: Statement, known: Mapping[str, Dual], k: int) -> Dual:
+    """Left side less right side of a constraint, with its gradient."""
+    left, right = (evaluate(formula, known, k) for formula in statement.formulas)
     return Dual(left.value - right.value, left.gradient - right.gradient)
 
 

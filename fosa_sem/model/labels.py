@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.syntax.expressions import Dual, evaluate
-from fosa_sem.syntax.table import ParameterTable
+from fosa_sem.syntax.table import ParameterTable, Row
 
 FloatArray = NDArray[np.float64]
 Array = NDArray[Any]
+
+
+def row_name(row: Row) -> str:
+    """A parameter as the user would write it; from the second group on with its number."""
+    return f"{row.lhs} {row.op} {row.rhs}".strip() + (f" (group {row.group})" if row.group > 1 else "")
 
 
 def row_values(table: ParameterTable, theta: Array) -> Array:

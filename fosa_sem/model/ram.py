@@ -66,7 +66,7 @@ class RamMatrices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RamMap:
-    """Where the entries of theta stand in the matrices of one group.
+    """Where the entries of theta stand in the matrices of one group, each in one cell at most.
 
     Attributes
     ----------
@@ -172,11 +172,11 @@ class RamMap:
         by_A = 2.0 * at.total[:p].T @ (cov_gradient @ at.cov[:p]) + np.outer(by_m, at.mean)
         gradient = np.zeros(self.n_theta)
         row, col, index = self.effects.T
-        np.add.at(gradient, index, by_A[row, col])
+        gradient[index] = by_A[row, col]
         row, col, index = self.covariances.T
-        np.add.at(gradient, index, np.where(row == col, 1.0, 2.0) * by_S[row, col])
+        gradient[index] = np.where(row == col, 1.0, 2.0) * by_S[row, col]
         row, index = self.intercepts.T
-        np.add.at(gradient, index, by_m[row])
+        gradient[index] = by_m[row]
         return gradient
 
     def jacobian(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -187,23 +187,32 @@ class RamMap:
         mean : ndarray, shape (k, p)
         cov : ndarray, shape (k, p, p)
         """
+        d_mean, left, right = self.factored_jacobian(theta)
+        half = left[:, :, None] * right[:, None, :]
+        return d_mean, half + half.transpose(0, 2, 1)
+
+    def factored_jacobian(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The same with the derivative of the covariance as left right' + right left': its rank is at most 2.
+
+        Returns
+        -------
+        mean, left, right : ndarray, shape (k, p)
+        """
         at = self.matrices(theta)
-        p, k = self.n_observed, self.n_theta
-        total, cov = at.total[:p], at.cov[:, :p]
-        d_mean, d_cov = np.zeros((k, p)), np.zeros((k, p, p))
+        p = self.n_observed
+        total, cov = at.total[:p].T, at.cov[:, :p]
+        d_mean, left, right = np.zeros((3, self.n_theta, p))
         row, col, index = self.effects.T
-        half = total[:, row].T[:, :, None] * cov[col][:, None, :]
-        np.add.at(d_cov, index, half + half.transpose(0, 2, 1))
-        np.add.at(d_mean, index, total[:, row].T * at.mean[col][:, None])
+        left[index], right[index] = total[row], cov[col]
+        d_mean[index] = total[row] * at.mean[col][:, None]
         row, col, index = self.covariances.T
-        half = total[:, row].T[:, :, None] * total[:, col].T[:, None, :]
-        both = half + half.transpose(0, 2, 1)
-        np.add.at(d_cov, index, np.where(row == col, 0.5, 1.0)[:, None, None] * both)
+        left[index] = total[row]
+        right[index] = total[col] * np.where(row == col, 0.5, 1.0)[:, None]
         row, index = self.intercepts.T
-        np.add.at(d_mean, index, total[:, row].T)
+        d_mean[index] = total[row]
         if self.sample_mean is not None:
             d_mean[:] = 0.0
-        return d_mean, d_cov
+        return d_mean, left, right
 
     def curvature(self, theta: FloatArray, mean_gradient: FloatArray, cov_gradient: FloatArray) -> FloatArray:
         """Second derivatives of g' mean(theta) + tr(G cov(theta)) with g, G held fixed.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fosa_sem.syntax.expressions import labels
 from fosa_sem.syntax.table import ParameterTable, Row
 
 FloatArray = NDArray[np.float64]
@@ -14,7 +17,7 @@ def orient_factors(table: ParameterTable, theta: FloatArray) -> FloatArray:
     """Turn factors round so that their first free loading is positive, where nothing else fixes the sign.
 
     A factor may be turned only if every parameter that would change sign with it is free, unlabelled and without
-    a start, or fixed at 0 (ledger 12). The likelihood is the same.
+    a start, bounds or constraints, or fixed at 0 (ledger 12). The likelihood is the same.
 
     Parameters
     ----------
@@ -26,12 +29,13 @@ def orient_factors(table: ParameterTable, theta: FloatArray) -> FloatArray:
     ndarray, shape (k,)
     """
     theta = theta.copy()
+    named = {node.name for s in table.constraints for formula in s.formulas for node in labels(formula)}
     for group in range(1, table.ngroups + 1):
         rows = [row for row in table.rows if row.group == group]
         for factor in table.names.latent:
             odd = [row for row in rows if _changes_sign(row, factor)]
             first = next((r for r in odd if r.op == "=~" and r.lhs == factor and r.free), None)
-            if first is None or theta[first.free - 1] >= 0 or not all(_may_turn(row) for row in odd):
+            if first is None or theta[first.free - 1] >= 0 or not all(_may_turn(row, named) for row in odd):
                 continue
             index = [row.free - 1 for row in odd if row.free]
             theta[index] = -theta[index]
@@ -44,7 +48,8 @@ def _changes_sign(row: Row, factor: str) -> bool:
     return (row.lhs == factor) != (row.rhs == factor)
 
 
-def _may_turn(row: Row) -> bool:
+def _may_turn(row: Row, named: set[str]) -> bool:
     if row.free:
-        return not row.label and bool(np.isnan(row.ustart))
+        bounded = math.isfinite(row.lower) or math.isfinite(row.upper)
+        return not (row.label or bounded or row.plabel in named) and bool(np.isnan(row.ustart))
     return row.ustart == 0.0

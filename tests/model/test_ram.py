@@ -94,9 +94,3 @@ def test_a_loop_without_an_inverse_is_a_linalg_error() -> None:
     ram = RamMap.from_cells([_cell("A", 0, 1, value=1.0), _cell("A", 1, 0, value=1.0)], 2, 2, 0)
     with pytest.raises(np.linalg.LinAlgError):
         ram.moments(np.zeros(0))
-
-
-def test_a_parameter_in_two_cells_collects_both_slopes() -> None:
-    ram = RamMap.from_cells([_cell("S", 0, 0, theta=0), _cell("S", 1, 1, theta=0)], 2, 2, 1)
-    assert_allclose(ram.pull_back(np.array([2.0]), np.zeros(2), np.diag([3.0, 4.0])), [7.0])
-    assert_allclose(ram.jacobian(np.array([2.0]))[1], [np.eye(2)])

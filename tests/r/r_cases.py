@@ -15,7 +15,7 @@ import pandas as pd
 
 import fosa_sem
 from fosa_sem import SemResults, datasets
-from fosa_sem.errors import DroppedRowsWarning
+from fosa_sem.errors import AdmissibilityWarning, DroppedRowsWarning
 from r_bridge.reference import LavaanReference, lavaan_payload, read_reference
 
 REFERENCES = Path(__file__).parent / "references"
@@ -29,6 +29,12 @@ TIGHT: dict[str, Any] = {
     # for a failure unless told otherwise; whether it is the maximum is judged by the comparison.
     "control": {"rel_tol": 1e-13, "iter_max": 20000, "eval_max": 40000},
     "optim_force_converged": True,
+}
+
+
+WITHIN: dict[str, Any] = {
+    # lavaan's augmented Lagrangian ends at a violation of 1e-6, which a multiplier turns into as much log-likelihood.
+    "control": TIGHT["control"] | {"control_outer": {"tol": 1e-9}},
 }
 
 
@@ -57,7 +63,7 @@ class Case:
 
     def answer(self) -> dict[str, Any]:
         """Ask lavaan now."""
-        return lavaan_payload(self.model, self.table(), self.func, **TIGHT, **self.options)
+        return lavaan_payload(self.model, self.table(), self.func, **(TIGHT | self.options))
 
     def stored(self) -> dict[str, Any]:
         return json.loads(self.file.read_text(encoding="utf-8"))
@@ -69,7 +75,10 @@ class Case:
         with warnings.catch_warnings():
             # Both sides drop rows without a value of an exogenous variable; the counts are compared.
             warnings.simplefilter("ignore", DroppedRowsWarning)
-            return getattr(fosa_sem, self.func)(self.model, self.table(), **self.options)
+            # Of an estimate on the boundary of its constraints, which lavaan does not mention.
+            warnings.simplefilter("ignore", AdmissibilityWarning)
+            options = {name: value for name, value in self.options.items() if name != "control"}
+            return getattr(fosa_sem, self.func)(self.model, self.table(), **options)
 
 
 def with_holes(table: pd.DataFrame, columns: list[str], rate: float, seed: int) -> pd.DataFrame:
@@ -95,6 +104,11 @@ def adults() -> pd.DataFrame:
 THREE_FACTORS = """
 visual  =~ x1 + x2 + x3
 textual =~ x4 + x5 + x6
+speed   =~ x7 + x8 + x9
+"""
+LABELLED_FACTORS = """
+visual  =~ x1 + a*x2 + b*x3
+textual =~ x4 + c*x5 + d*x6
 speed   =~ x7 + x8 + x9
 """
 PATHS = """
@@ -157,5 +171,54 @@ CASES = (
         """,
         table=adults,
         options={"fixed_x": False},
+    ),
+    Case(
+        name="pupils_curved_equality",
+        func="cfa",
+        model=LABELLED_FACTORS + "a*b == 0.5\nr := c/d\nr == a",
+        table=pupils,
+        options=WITHIN,
+    ),
+    Case(
+        name="pupils_inequalities",
+        func="cfa",
+        model=LABELLED_FACTORS
+        + """
+            x7 ~~ v7*x7
+            x8 ~~ v8*x8
+            b > a
+            c < 3*d
+            v7 > 0.01
+            both := v7 + v8
+            both > 1.5
+        """,
+        table=pupils,
+        options=WITHIN,
+    ),
+    Case(
+        name="pupils_bounds",
+        func="cfa",
+        model="""
+            visual  =~ x1 + upper(0.5)*x2 + lower(0.1)*x3
+            textual =~ x4 + lower(1.2)*x5 + lower(0)*x6
+            speed   =~ x7 + x8 + x9
+            x1 ~~ lower(0)*x1 + upper(5)*x1
+            x9 ~~ lower(0.7)*x9
+        """,
+        table=pupils,
+        options=WITHIN,
+    ),
+    Case(
+        name="pupils_two_schools_constraints",
+        func="cfa",
+        model="""
+            visual  =~ x1 + c(a1, a2)*x2 + c(b1, b2)*x3
+            textual =~ x4 + c(e, e)*x5 + c(d1, d2)*x6
+            a1 > a2 + 0.1
+            b1*b2 == 0.6
+            d1 < d2
+        """,
+        table=pupils,
+        options=WITHIN | {"group": "school"},
     ),
 )

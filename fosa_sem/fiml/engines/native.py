@@ -10,11 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.errors import ConvergenceError
+from fosa_sem.fiml.constrained import climb_within, nearest_admissible, positive_definite, quadratic_step
 from fosa_sem.fiml.engines.base import Estimates
 from fosa_sem.fiml.information import observed_information
-from fosa_sem.fiml.optimizer import TOLERANCE, Climb, ValueAndGradient, fisher_scoring, quasi_newton
+from fosa_sem.fiml.optimality import Optimality, examine
+from fosa_sem.fiml.optimizer import (
+    SCORING_TOLERANCE,
+    TOLERANCE,
+    Climb,
+    ValueAndGradient,
+    damped_newton,
+    quasi_newton,
+)
 from fosa_sem.fiml.problem import FitProblem
-from fosa_sem.fiml.start import cautious_starts, starting_values
+from fosa_sem.fiml.start import cautious_starts, constraints_of, meeting_constraints, starting_values
 from fosa_sem.model.scaling import correlation_eigenvalues
 
 FloatArray = NDArray[np.float64]
@@ -29,7 +38,7 @@ SPREAD = 0.7
 SINGULAR = 1e-6
 """Smallest eigenvalue of the complete-data information on the correlation scale below which a climb has run away."""
 RENEWALS = 3
-"""Times that a climb goes on with the exact curvature where a fresh metric shows that it has not arrived."""
+"""Times that a climb within constraints starts afresh from the exact curvature."""
 
 
 class NativeEngine:
@@ -40,27 +49,52 @@ class NativeEngine:
     def estimate(self, problem: FitProblem) -> Estimates:
         """Climb from simple starting values; if that does not arrive, from cautious and random ones too.
 
-        A maximum that was reached is preferred to a higher point on the way to nowhere.
+        A maximum that was reached is preferred to a higher point on the way to nowhere. Inequalities are first left
+        out: if they hold at the maximum so found, it is theirs too.
 
         Raises
         ------
+        ModelSpecificationError
+            If the constraints contradict each other.
         ConvergenceError
-            If the starting values have no finite likelihood.
+            If the starting values have no finite likelihood, or if no values were found that meet the constraints.
         """
-        start = problem.equality.reduce(starting_values(problem))
-        best = _climb(problem, start)
-        if best is None:
-            raise ConvergenceError(
-                "the starting values imply a covariance matrix that is not positive definite; "
-                "check fixed values and start() modifiers"
-            )
-        if not best.converged or _smallest(_metric(problem)(best.point)) < SINGULAR:
-            cautious = [problem.equality.reduce(theta) for theta in cautious_starts(problem)]
-            further = [_climb(problem, other, warm=False) for other in (start, *cautious)]
-            further += [_climb(problem, other) for other in (*cautious, *_random_starts(problem, start))]
-            found = [best, *(climb for climb in further if climb is not None)]
-            best = max(found, key=lambda climb: (_is_maximum(problem, climb), climb.value))
-        return Estimates(theta=problem.equality.expand(best.point), iterations=best.iterations)
+        best = _inner_maximum(problem) or _best_climb(problem)
+        theta = problem.equality.expand(best.point)
+        for bound in problem.restrictions.bounds:  # exactly there, where a step ended on it
+            theta[bound.index] = bound.sign * max(bound.sign * theta[bound.index], bound.sign * bound.limit)
+        return Estimates(theta=theta, iterations=best.iterations)
+
+
+def _inner_maximum(problem: FitProblem) -> Climb | None:
+    """The maximum without the inequalities, if there are some and it meets them."""
+    if not problem.restrictions or problem.restrictions.equalities:
+        return None
+    free = problem.unrestricted()
+    climb = _climb(free, problem.equality.reduce(starting_values(problem)))
+    if climb is None or not _is_maximum(free, climb):
+        return None
+    return climb if (problem.distances(problem.equality.expand(climb.point)) >= 0.0).all() else None
+
+
+def _best_climb(problem: FitProblem) -> Climb:
+    start = problem.equality.reduce(meeting_constraints(problem, starting_values(problem)))
+    best = _climb(problem, start)
+    if best is None:
+        raise ConvergenceError(
+            "the starting values, moved to where the constraints hold, imply a covariance matrix that is not positive "
+            "definite; check fixed values and start() modifiers"
+            if problem.restrictions
+            else "the starting values imply a covariance matrix that is not positive definite; "
+            "check fixed values and start() modifiers"
+        )
+    if not best.converged or _smallest(_open_metric(problem, best.point)) < SINGULAR:
+        cautious = [problem.equality.reduce(theta) for theta in cautious_starts(problem)]
+        further = [_climb(problem, other, warm=False) for other in (start, *cautious)]
+        further += [_climb(problem, other) for other in (*cautious, *_random_starts(problem, start))]
+        found = [best, *(climb for climb in further if climb is not None)]
+        best = max(found, key=lambda climb: (_is_maximum(problem, climb), climb.value))
+    return best
 
 
 def _climb(problem: FitProblem, start: FloatArray, *, warm: bool = True) -> Climb | None:
@@ -71,18 +105,47 @@ def _climb(problem: FitProblem, start: FloatArray, *, warm: bool = True) -> Clim
     scored = problem.on_saturated_moments() if warm else problem
     if not math.isfinite(scored.value_and_gradient(problem.equality.expand(start))[0]):
         return None
-    first = fisher_scoring(_reduced(scored), _metric(problem), start)
-    climb = quasi_newton(_reduced(problem), first.point, _metric(problem)(first.point))
+    if problem.restrictions:
+        near = positive_definite(_metric(problem)(start))
+        start, violated = nearest_admissible(start, constraints_of(problem), near)
+        if violated.any() or not math.isfinite(scored.value_and_gradient(problem.equality.expand(start))[0]):
+            return None
+    first = _score(scored, start)
+    climb = _finish(problem, first.point, _metric(problem)(first.point))
     iterations = first.iterations + climb.iterations
-    for _ in range(RENEWALS):
-        if climb.converged and _promise(problem, climb.point) < TOLERANCE:
-            break
-        information = _curvature(problem, climb.point)
-        if not np.isfinite(information).all() or np.linalg.eigvalsh(information)[0] <= 0:
-            break
-        climb = quasi_newton(_reduced(problem), climb.point, information)
+    if not (climb.converged and _promise(problem, climb) < TOLERANCE):
+        climb = _renew(problem, climb)
         iterations += climb.iterations
     return replace(climb, iterations=iterations)
+
+
+def _score(problem: FitProblem, start: FloatArray) -> Climb:
+    objective, metric = _reduced(problem), _metric(problem)
+    if problem.restrictions:
+        return climb_within(
+            objective, constraints_of(problem), start, metric(start), scoring=metric, tolerance=SCORING_TOLERANCE
+        )
+    return damped_newton(objective, metric, start, tolerance=SCORING_TOLERANCE)
+
+
+def _finish(problem: FitProblem, start: FloatArray, information: FloatArray) -> Climb:
+    if problem.restrictions:
+        return climb_within(_reduced(problem), constraints_of(problem), start, information, tolerance=TOLERANCE)
+    return quasi_newton(_reduced(problem), start, information)
+
+
+def _renew(problem: FitProblem, climb: Climb) -> Climb:
+    """Go on with the exact curvature where the metric that quasi-Newton steps built up misled them."""
+    if not problem.restrictions:
+        return damped_newton(_reduced(problem), _curvature(problem), climb.point, tolerance=TOLERANCE)
+    for _ in range(RENEWALS):
+        information = _examined(problem, climb.point).metric
+        if information is None:
+            break
+        climb = _finish(problem, climb.point, information)
+        if climb.converged and _promise(problem, climb) < TOLERANCE:
+            break
+    return climb
 
 
 def _metric(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
@@ -94,20 +157,37 @@ def _metric(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
     return metric
 
 
-def _curvature(problem: FitProblem, point: FloatArray) -> FloatArray:
+def _curvature(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
     basis = problem.equality.basis
-    return np.asarray(basis.T @ observed_information(problem, problem.equality.expand(point)) @ basis)
+
+    def curvature(alpha: FloatArray) -> FloatArray:
+        return np.asarray(basis.T @ observed_information(problem, problem.equality.expand(alpha)) @ basis)
+
+    return curvature
 
 
-def _promise(problem: FitProblem, point: FloatArray) -> float:
+def _open_metric(problem: FitProblem, point: FloatArray) -> FloatArray:
+    """Complete-data information in the directions that all active constraints leave open."""
+    theta = problem.equality.expand(point)
+    basis = problem.tangent(theta, "all")
+    return np.asarray(basis.T @ problem.complete_information(theta) @ basis)
+
+
+def _examined(problem: FitProblem, point: FloatArray) -> Optimality:
+    theta = problem.equality.expand(point)
+    return examine(problem, theta, observed_information(problem, theta))
+
+
+def _promise(problem: FitProblem, climb: Climb) -> float:
     """What a step in the metric of the complete-data information promises in log-likelihood."""
-    gradient = _reduced(problem)(point)[1]
-    return float(gradient @ np.linalg.lstsq(_metric(problem)(point), gradient, rcond=None)[0])
+    metric = positive_definite(_metric(problem)(climb.point))
+    constraints = constraints_of(problem)
+    return quadratic_step(metric, climb.gradient, *constraints.at(climb.point), constraints.n_equal).promise
 
 
 def _is_maximum(problem: FitProblem, climb: Climb) -> bool:
-    """Whether the climb arrived where the likelihood bends down in every direction."""
-    return climb.converged and _smallest(_curvature(problem, climb.point)) > FLAT
+    """Whether the climb arrived where the likelihood bends down in every open direction."""
+    return climb.converged and _smallest(_examined(problem, climb.point).curvature) > FLAT
 
 
 def _smallest(information: FloatArray) -> float:

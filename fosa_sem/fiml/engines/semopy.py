@@ -67,7 +67,12 @@ class SemopyEngine:
         """
         table = problem.table
         if table.constraints:
-            raise EngineError("the semopy engine knows equality by labels alone; use engine='native' for '=='")
+            used = sorted({f"'{s.op}'" for s in table.constraints})
+            raise EngineError(
+                f"the semopy engine knows equality by labels alone; use engine='native' for {', '.join(used)}"
+            )
+        if problem.restrictions.bounds:
+            raise EngineError("the semopy engine has no bounds (lower(), upper()); use engine='native' for them")
         if table.ngroups > 1:
             raise EngineError("the semopy engine fits one group; use engine='native' for several")
         import semopy
