@@ -29,7 +29,7 @@ def pattern_table(sample: Sample) -> tuple[pd.DataFrame, ...]:
 
 def coverage_table(sample: Sample) -> tuple[pd.DataFrame, ...]:
     """Share of the rows used in which both of a pair are observed, per group (``lavInspect(fit, "coverage")``)."""
-    names = list(sample.variables)
+    names = pd.Index(sample.variables)
     return tuple(
         pd.DataFrame(g.patterns.pairwise_n / g.patterns.n_rows, index=names, columns=names) for g in sample.groups
     )

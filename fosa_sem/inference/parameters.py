@@ -9,8 +9,9 @@ from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.standardized import (
     definitions,
     delta_se,
+    inference_columns,
+    name_columns,
     standardized_values,
-    with_inference,
 )
 from fosa_sem.model.labels import row_jacobian
 
@@ -40,14 +41,16 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
     jacobian = row_jacobian(fit.table)
     values = fit.estimates().astype(float)
     defined = definitions(fit, values, jacobian)
-    rows = [(r.lhs, r.op, r.rhs, r.label, r.group) for r in fit.table.rows]
-    rows += [(d.lhs, d.op, d.rhs, d.lhs, 0) for d in fit.table.definitions]
-    frame = pd.DataFrame(rows, columns=["lhs", "op", "rhs", "label", "group"])
-    frame["est"] = [*values, *(d.value for d in defined)]
-    frame["se"] = delta_se(np.vstack([jacobian, *(d.gradient for d in defined)]), fit.vcov)
-    frame = with_inference(frame, "est", level)
+    names = name_columns(fit)
+    label = [*(r.label for r in fit.table.rows), *(d.lhs for d in fit.table.definitions)]
+    est = np.array([*values, *(d.value for d in defined)])
+    se = delta_se(np.vstack([jacobian, *(d.gradient for d in defined)]), fit.vcov)
+    columns = {
+        "lhs": names["lhs"], "op": names["op"], "rhs": names["rhs"], "label": label, "group": names["group"],
+        "est": est, "se": se, **inference_columns(est, se, level),
+    }  # fmt: skip
     if standardized:
         for column, kind in (("std_lv", "std.lv"), ("std_all", "std.all"), ("std_nox", "std.nox")):
             scaled = standardized_values(fit, fit.theta, kind).astype(float)  # type: ignore[arg-type]
-            frame[column] = [*scaled, *(d.value for d in definitions(fit, scaled, jacobian))]
-    return frame
+            columns[column] = np.array([*scaled, *(d.value for d in definitions(fit, scaled, jacobian))])
+    return pd.DataFrame(columns)

@@ -88,18 +88,23 @@ def delta_se(jacobian: FloatArray, vcov: FloatArray | None) -> FloatArray:
     fixed = ~jacobian.any(axis=1)
     if vcov is None:
         return np.where(fixed, 0.0, math.nan)
-    return np.asarray(np.sqrt(np.clip(np.einsum("ij,jk,ik->i", jacobian, vcov, jacobian), 0.0, None)))
+    return np.asarray(np.sqrt(np.clip((jacobian @ vcov * jacobian).sum(axis=1), 0.0, None)))
 
 
-def with_inference(rows: pd.DataFrame, value: str, level: float = 0.95) -> pd.DataFrame:
-    """Add z, two-sided p-value and confidence limits to a frame with columns ``value`` and se."""
+def inference_columns(values: FloatArray, se: FloatArray, level: float = 0.95) -> dict[str, FloatArray]:
+    """Columns z, pvalue (two-sided), ci_lower and ci_upper; z is NaN where there is no standard error."""
     if not 0.0 < level < 1.0:
         raise OptionError(f"level must lie between 0 and 1, got {level!r}")
-    width = special.ndtri(0.5 + level / 2.0) * rows["se"]
-    z = (rows[value] / rows["se"].where(rows["se"] > 0)).astype(float)
-    return rows.assign(
-        z=z, pvalue=2.0 * special.ndtr(-np.abs(z)), ci_lower=rows[value] - width, ci_upper=rows[value] + width
-    )
+    width = special.ndtri(0.5 + level / 2.0) * se
+    z = values / np.where(se > 0, se, np.nan)
+    return {"z": z, "pvalue": 2.0 * special.ndtr(-np.abs(z)), "ci_lower": values - width, "ci_upper": values + width}
+
+
+def name_columns(fit: FimlFit) -> dict[str, list[str] | list[int]]:
+    """Columns lhs, op, rhs and group (0 for ``:=``) of a table of all rows and definitions."""
+    rows = [(r.lhs, r.op, r.rhs, r.group) for r in fit.table.rows]
+    rows += [(d.lhs, d.op, d.rhs, 0) for d in fit.table.definitions]
+    return {name: [row[i] for row in rows] for i, name in enumerate(("lhs", "op", "rhs", "group"))}
 
 
 def standardized_solution(fit: FimlFit, kind: StandardizedType = "std.all", level: float = 0.95) -> pd.DataFrame:
@@ -123,12 +128,9 @@ def standardized_solution(fit: FimlFit, kind: StandardizedType = "std.all", leve
     # A standardised value that is constant (a loading of a factor alone) has slopes of pure rounding.
     largest = np.abs(np.nan_to_num(jacobian)).max(axis=0, initial=1e-300)
     jacobian[np.abs(jacobian) < 1e-12 * largest] = 0.0
-    rows = [(r.lhs, r.op, r.rhs, r.group) for r in fit.table.rows]
-    rows += [(d.lhs, d.op, d.rhs, 0) for d in fit.table.definitions]
-    frame = pd.DataFrame(rows, columns=["lhs", "op", "rhs", "group"])
-    frame["est_std"] = [*values.astype(float), *(d.value for d in defined)]
-    frame["se"] = delta_se(np.vstack([jacobian, *(d.gradient for d in defined)]), fit.vcov)
-    return with_inference(frame, "est_std", level)
+    scaled = np.array([*values.astype(float), *(d.value for d in defined)])
+    se = delta_se(np.vstack([jacobian, *(d.gradient for d in defined)]), fit.vcov)
+    return pd.DataFrame({**name_columns(fit), "est_std": scaled, "se": se, **inference_columns(scaled, se, level)})
 
 
 def r_squared(fit: FimlFit) -> pd.DataFrame:
@@ -155,5 +157,6 @@ def r_squared(fit: FimlFit) -> pd.DataFrame:
             left = residual.get(name, 0.0)
             if name in explained:
                 rows.append((group, name, 1.0 - left / float(total[i]) if left >= 0 else math.nan))
-    frame = pd.DataFrame(rows, columns=["group", "variable", "r2"])
-    return frame.astype({"group": "int64", "variable": "object", "r2": "float64"})  # also without any row
+    groups, variables, shares = zip(*rows, strict=True) if rows else ((), (), ())
+    columns = {"group": np.array(groups, dtype=np.int64), "variable": pd.Series(variables, dtype=object)}
+    return pd.DataFrame({**columns, "r2": np.array(shares, dtype=float)})

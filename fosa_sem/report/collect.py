@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -18,6 +19,7 @@ from fosa_sem.model.scaling import correlation
 from fosa_sem.report.records import Distribution, FitReport, ImputationReport
 
 
+@cache
 def package_version() -> str:
     """Version of the installed package; empty when run from a source tree."""
     try:
@@ -70,7 +72,7 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[st
         What only the analyst can say; prompts left out print as not stated.
     """
     estimates = parameter_estimates(fit, level=level, standardized=True)
-    names = list(fit.table.names.observed)
+    names = pd.Index(fit.table.names.observed)
     saturated = tuple(
         (pd.Series(s.mean, index=names), pd.DataFrame(s.cov, index=names, columns=names)) for s in fit.problem.saturated
     )
@@ -114,7 +116,7 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[st
 
 def _residual_correlations(fit: FimlFit) -> tuple[pd.DataFrame, ...]:
     """EM correlations less model-implied ones, per group (lavaan: ``residuals(type = "cor.bollen")``)."""
-    names = list(fit.table.names.observed)
+    names = pd.Index(fit.table.names.observed)
     tables = []
     for ram, saturated in zip(fit.problem.maps, fit.problem.saturated, strict=True):
         implied = ram.moments(fit.theta)[1]

@@ -121,10 +121,9 @@ def model_wide_blocks(report: FitReport) -> tuple[ParameterBlock, ...]:
     tuple of ParameterBlock
     """
     by_title: dict[str, list[ParameterRow]] = {title: [] for title in dict.fromkeys(_MODEL_WIDE.values())}
-    for record in _records(report.parameters):
-        title = _MODEL_WIDE.get(str(record["op"]))
-        if title is None:
-            continue
+    wide = [op in _MODEL_WIDE for op in report.parameters["op"].tolist()]
+    for record in _records(report.parameters[wide]) if any(wide) else ():
+        title = _MODEL_WIDE[str(record["op"])]
         defined = title == "Defined Parameters"
         name = clean(record["lhs"])
         if not defined:
