@@ -29,12 +29,11 @@ class MissingPatterns:
         Rows of each pattern.
     mean : ndarray, shape (K, p)
         Means of the observed variables, 0 where missing.
-    factor : ndarray, shape (R, p)
-        Stacked F_k with F_k' F_k = n_k cov_k (divided by n_k), 0 where missing; no more rows than the data.
+    rows : ndarray, shape (K + R, width)
+        Deviation rows, whose products are all that the likelihood needs: K rows of 0, for sqrt(n_k) (mean_k - mu), then
+        ``factor``. The columns beyond p are made up for ``batches`` and 0.
     row_pattern : ndarray of int, shape (K + R,)
-        Pattern of each deviation row: the K mean deviations, then the rows of ``factor``.
-    width : int
-        p, and the variables made up for ``batches``.
+        Pattern of each of these rows.
     batches : tuple of Batch
         Patterns that miss something, as their linear algebra is done.
     n_cells : float
@@ -46,9 +45,8 @@ class MissingPatterns:
     observed: BoolArray
     n: FloatArray
     mean: FloatArray
-    factor: FloatArray
+    rows: FloatArray
     row_pattern: IntArray
-    width: int
     batches: tuple[Batch, ...]
     n_cells: float
     pattern_of_row: IntArray
@@ -57,6 +55,11 @@ class MissingPatterns:
     def n_rows(self) -> int:
         """N."""
         return round(float(self.n.sum()))
+
+    @property
+    def factor(self) -> FloatArray:
+        """Stacked F_k with F_k' F_k = n_k cov_k (divided by n_k), 0 where missing, shape (R, p), K + R <= N."""
+        return self.rows[len(self.n) :, : self.n_variables]
 
     @property
     def n_variables(self) -> int:
@@ -119,7 +122,8 @@ class MissingPatterns:
         """Complete data with these moments (covariance divided by n)."""
         seen = np.ones((1, len(mean)), dtype=bool)
         rows = np.zeros(len(mean), dtype=np.intp)
-        return cls._assemble(seen, np.array([float(n)]), mean[None, :], _root(n * cov), rows, np.zeros(0, dtype=np.intp))
+        factor = _root(n * cov)
+        return cls._assemble(seen, np.array([float(n)]), mean[None, :], factor, rows, np.zeros(0, dtype=np.intp))
 
     def with_ridge(self, variances: FloatArray) -> MissingPatterns:
         """Patterns as if independent noise of these variances, shape (p,), were added to every observed cell."""
@@ -145,18 +149,20 @@ class MissingPatterns:
     @classmethod
     def _assemble(
         cls, observed: BoolArray, n: FloatArray, mean: FloatArray, factor: FloatArray,
-        owner: IntArray, pattern_of_row: IntArray,
+        owner: IntArray, pattern_of_row: IntArray, *, observed_side: bool | None = None,
     ) -> MissingPatterns:  # fmt: skip
         row_pattern = np.concatenate([np.arange(len(n)), owner]).astype(np.intp)
-        width, batches = plan_batches(observed, n, row_pattern)
+        width, batches = plan_batches(observed, n, row_pattern, observed_side)
+        rows = np.zeros((len(row_pattern), width))
+        rows[len(n) :, : mean.shape[1]] = factor
         return cls(
-            observed=observed, n=n, mean=mean, factor=factor, row_pattern=row_pattern, width=width, batches=batches,
+            observed=observed, n=n, mean=mean, rows=rows, row_pattern=row_pattern, batches=batches,
             n_cells=float(n @ observed.sum(axis=1)), pattern_of_row=pattern_of_row,
         )  # fmt: skip
 
 
 def _sorted_rows(columns: FloatArray) -> tuple[IntArray, IntArray]:
-    """Order of the rows, shape (N,), in which those with the same holes follow each other, and where each pattern starts.
+    """Order of the rows, shape (N,), in which those with the same holes follow each other, and where patterns start.
 
     The starts, shape (K + 1,), end with N. Sixteen columns make one 16-bit word, because numpy sorts these by radix.
     """

@@ -13,9 +13,9 @@ give everything:
 
 and T + C, s are the totals of the EM algorithm for the saturated model (Little & Rubin 2019, ch. 11).
 
-A pattern with fewer observed than missing variables takes the other way to the same sums: with V_k = Sigma_oo,k^-1, 0
-where missing, its share of T + C is n_k Sigma + Sigma (sum V_k (cov_k + d_k d_k') n_k V_k - n_k V_k) Sigma, that of s is
-Sigma V_k n_k d_k, and log|P_mm,k| = log|Sigma_oo,k| - log|Sigma|.
+A pattern with fewer observed than missing variables takes the other way to the same sums: with V_k = Sigma_oo,k^-1,
+0 where missing, and W_k = cov_k + d_k d_k', its share of T + C is n_k [Sigma + Sigma (V_k W_k V_k - V_k) Sigma], that
+of s is n_k Sigma V_k d_k, and log|P_mm,k| = log|Sigma_oo,k| - log|Sigma|.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from fosa_sem.data.batches import Batch
 from fosa_sem.data.patterns import MissingPatterns
@@ -81,33 +82,31 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
         If ``cov`` is not positive definite.
     """
     P, logdet = _precision(cov)
-    p, root = len(P), np.sqrt(patterns.n)
-    rows = np.zeros((len(patterns.row_pattern), patterns.width))
-    rows[: len(root), :p] = np.where(patterns.observed, patterns.mean - mean, 0.0) * root[:, None]
-    rows[len(root) :, :p] = patterns.factor
-    total = float(patterns.n.sum())  # weights need not be whole numbers
-    twice = patterns.n_cells * LOG_2PI + total * logdet
+    p, n, root = len(P), float(patterns.n.sum()), np.sqrt(patterns.n)  # weights need not be whole numbers
+    rows = patterns.rows.copy()
+    np.multiply(patterns.mean - mean, root[:, None] * patterns.observed, out=rows[: len(root), :p])
+    twice = patterns.n_cells * LOG_2PI + n * logdet
     first, second = np.zeros(p), np.zeros((p, p))
     few = [batch for batch in patterns.batches if batch.observed_side]
-    many = [batch for batch in patterns.batches if not batch.observed_side]
     if few:
-        found = _solve(few, _padded(cov, patterns.width), rows)
-        n, solved = sum(batch.n.sum() for batch in few), found.solved[:, :p]
-        twice += found.logdet - n * logdet + float((rows * found.solved).sum())
+        found = _solve(few, cov, rows)
+        n_few, solved = sum(batch.n.sum() for batch in few), found.solved[:, :p]
+        twice += found.logdet - n_few * logdet + float((rows * found.solved).sum())
         first += cov @ (root @ solved[: len(root)])
-        second += n * cov + cov @ (solved.T @ solved - found.inverse[:p, :p]) @ cov
+        second += n_few * cov + cov @ (solved.T @ solved - found.inverse) @ cov
         for batch in few:  # what follows is for the others
             rows.reshape(-1)[batch.cells] = 0.0
-    if many:
-        padded = _padded(P, patterns.width)
-        found = _solve(many, padded, rows @ padded)
+    if len(few) < len(patterns.batches):
+        weighted = np.zeros_like(rows)
+        np.matmul(rows[:, :p], P, out=weighted[:, :p])
+        found = _solve([batch for batch in patterns.batches if not batch.observed_side], P, weighted)
         twice += found.logdet
-        second += found.inverse[:p, :p]
+        second += found.inverse
         rows -= found.solved
     T = rows[:, :p].T @ rows[:, :p]
     return NormalEvaluation(
-        loglik=-0.5 * (twice + float((P * T).sum())), n=total, precision=P,
-        first=first + root @ rows[: len(root), :p], second=second + T,
+        loglik=-0.5 * (twice + float((P * T).sum())), n=n, precision=P, first=first + root @ rows[: len(root), :p],
+        second=second + T,
     )  # fmt: skip
 
 
@@ -123,11 +122,11 @@ def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray
     p = len(P)
     V = np.broadcast_to(P, (len(patterns.n), p, p)).copy()
     for batch in patterns.batches:
-        padded = _padded(cov if batch.observed_side else P, patterns.width)
+        padded = _padded(cov if batch.observed_side else P, patterns.rows.shape[1])
         index = batch.index.T
         inverse = _invert(padded[batch.index[:, None], batch.index])[0].transpose(2, 0, 1)
         if batch.observed_side:
-            whole = np.zeros((len(index), patterns.width, patterns.width))
+            whole = np.zeros((len(index), patterns.rows.shape[1], patterns.rows.shape[1]))
             whole[np.arange(len(index))[:, None, None], index[:, :, None], index[:, None, :]] = inverse
             V[batch.patterns] = whole[:, :p, :p]
         else:
@@ -143,9 +142,14 @@ def _precision(cov: FloatArray) -> tuple[FloatArray, float]:
     if not (variances > 0.0).all():  # also catches NaN
         raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
     scale = np.sqrt(variances)
-    chol = np.linalg.cholesky(cov / scale / scale[:, None])
-    inverse = np.linalg.inv(chol) / scale
-    return inverse.T @ inverse, 2.0 * float(np.log(chol.diagonal() * scale).sum())
+    units = scale * scale[:, None]
+    chol, failed = lapack.dpotrf(cov / units, lower=True)
+    if failed:
+        raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
+    half = np.tril(lapack.dpotri(chol, lower=True)[0]) / units
+    P = half + half.T
+    P[np.diag_indices(len(P))] = half.diagonal()
+    return P, 2.0 * float(np.log(chol.diagonal() * scale).sum())
 
 
 def _padded(matrix: FloatArray, width: int) -> FloatArray:
@@ -162,7 +166,7 @@ class _Solution(NamedTuple):
     ----------
     logdet : float
         sum n_k log|block_k|.
-    inverse : ndarray, shape (width, width)
+    inverse : ndarray, shape (p, p)
         sum n_k D_k.
     solved : ndarray, shape (K + R, width)
         D_k times each deviation row of the pattern; 0 for patterns of other batches.
@@ -174,16 +178,17 @@ class _Solution(NamedTuple):
 
 
 def _solve(batches: list[Batch], matrix: FloatArray, rows: FloatArray) -> _Solution:
-    width = len(matrix)
-    logdet, total, solved = 0.0, np.zeros(width * width), np.zeros(rows.shape)
+    p, width = len(matrix), rows.shape[1]
+    padded = _padded(matrix, width)
+    logdet, total, solved = 0.0, np.zeros(width * width), np.zeros_like(rows)
     for batch in batches:
         place = batch.index[:, None] * width + batch.index
-        inverse, logdets = _invert(matrix.take(place))
+        inverse, logdets = _invert(padded.take(place))
         logdet += float(batch.n @ logdets)
         total += np.bincount(place.ravel(), weights=(batch.n * inverse).ravel(), minlength=len(total))
         each = inverse.take(batch.owner, axis=2)
         solved.reshape(-1)[batch.cells] = np.einsum("ijr,jr->ir", each, rows.take(batch.cells))
-    return _Solution(logdet, total.reshape(width, width), solved)
+    return _Solution(logdet, total.reshape(width, width)[:p, :p], solved)
 
 
 def _invert(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -45,7 +47,7 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
     label = [*(r.label for r in fit.table.rows), *(d.lhs for d in fit.table.definitions)]
     est = np.array([*values, *(d.value for d in defined)])
     se = delta_se(np.vstack([jacobian, *(d.gradient for d in defined)]), fit.vcov)
-    columns = {
+    columns: dict[str, Any] = {
         "lhs": names["lhs"], "op": names["op"], "rhs": names["rhs"], "label": label, "group": names["group"],
         "est": est, "se": se, **inference_columns(est, se, level),
     }  # fmt: skip

@@ -100,7 +100,7 @@ def inference_columns(values: FloatArray, se: FloatArray, level: float = 0.95) -
     return {"z": z, "pvalue": 2.0 * special.ndtr(-np.abs(z)), "ci_lower": values - width, "ci_upper": values + width}
 
 
-def name_columns(fit: FimlFit) -> dict[str, list[str] | list[int]]:
+def name_columns(fit: FimlFit) -> dict[str, list[str | int]]:
     """Columns lhs, op, rhs and group (0 for ``:=``) of a table of all rows and definitions."""
     rows = [(r.lhs, r.op, r.rhs, r.group) for r in fit.table.rows]
     rows += [(d.lhs, d.op, d.rhs, 0) for d in fit.table.definitions]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -11,7 +9,6 @@ from scipy.stats import multivariate_normal
 from zoo import BY_NAME, NAMES, central_jacobian, problem_of
 
 from fosa_sem.data import batches
-from fosa_sem.data.batches import plan_batches
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.fiml.normal import evaluate, pattern_precisions
 
@@ -73,6 +70,15 @@ def test_moment_gradient_matches_central_differences(share: float) -> None:
             assert_allclose((G * direction).sum(), slope, rtol=1e-6, atol=1e-6)
 
 
+def _on_side(patterns: MissingPatterns, side: bool | None) -> MissingPatterns:
+    """The same patterns, all solved on one side."""
+    owner = patterns.row_pattern[len(patterns.n) :]
+    return MissingPatterns._assemble(
+        patterns.observed, patterns.n, patterns.mean, patterns.factor, owner, patterns.pattern_of_row,
+        observed_side=side,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(("p", "share"), [(4, 0.3), (5, 0.7), (20, 0.5)])
 def test_both_sides_give_the_same(p: int, share: float) -> None:
     patterns = MissingPatterns.from_values(_table(400, p, share, 11))
@@ -81,8 +87,7 @@ def test_both_sides_give_the_same(p: int, share: float) -> None:
     cov = root @ root.T
     found = [patterns]
     for side in (False, True):
-        width, planned = plan_batches(patterns.observed, patterns.n, patterns.row_pattern, side)
-        found.append(replace(patterns, width=width, batches=planned))
+        found.append(_on_side(patterns, side))
     chosen, missing, observed = (evaluate(each, mean, cov) for each in found)
     for one in (missing, observed):
         assert_allclose(one.loglik, chosen.loglik, rtol=1e-12)
@@ -94,11 +99,11 @@ def test_both_sides_give_the_same(p: int, share: float) -> None:
 @pytest.mark.parametrize(("p", "share"), [(5, 0.3), (12, 0.7)])
 def test_pattern_precisions_are_padded_inverses(p: int, share: float, side: bool | None) -> None:
     patterns = MissingPatterns.from_values(_table(100, p, share, 15))
-    width, planned = plan_batches(patterns.observed, patterns.n, patterns.row_pattern, side)
     root = np.random.default_rng(16).standard_normal((p, p + 3))
-    found = pattern_precisions(replace(patterns, width=width, batches=planned), root @ root.T)
+    cov = root @ root.T
+    found = pattern_precisions(_on_side(patterns, side), cov)
     for seen, V in zip(patterns.observed, found, strict=True):
-        assert_allclose(V[np.ix_(seen, seen)], np.linalg.inv((root @ root.T)[np.ix_(seen, seen)]), rtol=1e-9, atol=1e-10)
+        assert_allclose(V[np.ix_(seen, seen)], np.linalg.inv(cov[np.ix_(seen, seen)]), rtol=1e-9, atol=1e-10)
         assert not V[~seen].any()
         assert not V[:, ~seen].any()
 
