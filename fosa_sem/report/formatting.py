@@ -90,6 +90,9 @@ def narrow(value: float, width: int, digits: int = 3) -> str:
     digits : int, default 3
         Decimals where there is room.
     """
+    usual = decimal(value, digits)
+    if len(usual) <= width:
+        return usual
     forms = (form(value, d) for form in (decimal, _scientific) for d in range(digits, -1, -1))
     return next(form for form in forms if len(form) <= width)
 

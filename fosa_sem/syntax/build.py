@@ -56,8 +56,7 @@ def build_table(
             auxiliary=auxiliary,
         )  # fmt: skip
         for statement, user in defaults.drafts():
-            row = _row(statement, user, group, 1 if blocks else ngroups, defaults)
-            rows.append(replace(row, plabel=f".p{len(rows) + 1}."))
+            rows.append(_row(statement, user, group, 1 if blocks else ngroups, defaults, f".p{len(rows) + 1}."))
     names = with_auxiliary(classify(groups[0]), auxiliary)
     check_group_partial(rows, options)
     rows, coding = effect_coding(rows, names, options.effect_coding)
@@ -210,7 +209,7 @@ def _identity(lhs: str, op: str, rhs: str) -> tuple[str, ...]:
     return (op, *sorted((lhs, rhs))) if op == "~~" else (op, lhs, rhs)
 
 
-def _row(statement: Statement, user: bool, group: int, ngroups: int, defaults: Defaults) -> Row:
+def _row(statement: Statement, user: bool, group: int, ngroups: int, defaults: Defaults, plabel: str) -> Row:
     exo = not user and defaults.is_exogenous(statement)
     fixed = math.nan if exo else defaults.value(statement, user)
     free, ustart = (0, fixed) if fixed is not None else (1, math.nan)
@@ -227,7 +226,7 @@ def _row(statement: Statement, user: bool, group: int, ngroups: int, defaults: D
     row = Row(
         lhs=statement.lhs, op=statement.op, rhs=statement.rhs, user=user, group=group,
         free=free, exo=exo, ustart=ustart, lower=-math.inf if lower is None else lower,
-        upper=math.inf if upper is None else upper, label="".join(label.split()), plabel="",
+        upper=math.inf if upper is None else upper, label="".join(label.split()), plabel=plabel,
         span=span if user and statement.lhs not in defaults.auxiliary else None,
     )  # fmt: skip
     if row.lower > row.upper:
@@ -250,4 +249,4 @@ def _for_group(values: tuple[T, ...], group: int, ngroups: int, span: SourceSpan
 def _numbered(rows: Sequence[Row]) -> tuple[Row, ...]:
     """Free parameters get their place in theta, from 1."""
     places = accumulate(int(row.free > 0) for row in rows)
-    return tuple(replace(row, free=place if row.free else 0) for row, place in zip(rows, places, strict=True))
+    return tuple(replace(row, free=place) if row.free else row for row, place in zip(rows, places, strict=True))
