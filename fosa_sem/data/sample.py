@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fosa_sem.data.checks import check_column, check_names, check_table, check_values, take_column
-from fosa_sem.data.patterns import MissingPatterns
+from fosa_sem.data.checks import as_float, check_names, check_table, check_values, take_column
+from fosa_sem.data.patterns import PIECE, MissingPatterns
 from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning, SourceSpan
 
 FloatArray = NDArray[np.float64]
@@ -117,9 +117,7 @@ def take_sample(
     """
     data = check_table(data)
     check_names(data, [*variables, *([group] if group else [])], spans or {})
-    columns = np.empty((len(variables), len(data)))
-    for column, name in zip(columns, variables, strict=True):
-        column[:] = check_column(take_column(data, name))
+    columns = _columns(data, variables)
     labels = group_labels(data[group]) if group else None
     _check_group_label(labels, group_label)
     usable, dropped, empty = _usable_rows(columns, list(variables), complete, labels, group_label, listwise=listwise)
@@ -139,6 +137,25 @@ def take_sample(
     )
     _warn_uncovered(sample)
     return sample
+
+
+def _columns(data: pd.DataFrame, variables: Sequence[str]) -> FloatArray:
+    """Checked values of the variables, shape (p, rows)."""
+    columns = np.empty((len(variables), len(data)))
+    scattered = []
+    for column, name in zip(columns, variables, strict=True):
+        values = as_float(take_column(data, name))
+        if values.flags.c_contiguous:
+            column[:] = values
+        else:
+            scattered.append((column, values))
+    # Columns that the table stores by rows are copied together, piece by piece, so that each row is fetched once.
+    for start in range(0, len(data) if scattered else 0, PIECE):
+        for column, values in scattered:
+            column[start : start + PIECE] = values[start : start + PIECE]
+    for column, name in zip(columns, variables, strict=True):
+        check_values(column, name)
+    return columns
 
 
 def _usable_rows(
