@@ -127,9 +127,11 @@ def take_sample(
     if not (usable | empty).all():  # rows without any value do not change what the columns hold
         for column, name in zip(columns, variables, strict=True):
             check_values(column[usable], name)
-    groups = tuple(
-        _group_sample(label, rows, columns, variables) for label, rows in _groups(labels, usable, group_label)
-    )
+    chosen = _groups(labels, usable, group_label)
+    if len(chosen) == 1:
+        groups: tuple[GroupSample, ...] = (_group_sample(*chosen[0], _compacted(columns, chosen[0][1]), variables),)
+    else:
+        groups = tuple(_group_sample(label, rows, columns.take(rows, axis=1), variables) for label, rows in chosen)
     if complete:
         empty[:] = False
     sample = Sample(
@@ -156,6 +158,16 @@ def _columns(data: pd.DataFrame, variables: Sequence[str]) -> FloatArray:
     for column, name in zip(columns, variables, strict=True):
         check_values(column, name)
     return columns
+
+
+def _compacted(columns: FloatArray, rows: IntArray) -> FloatArray:
+    """Some rows alone, shape (p, n), in the same memory: a second copy of a large table would be the peak of a fit."""
+    if len(rows) == columns.shape[1]:
+        return columns
+    flat, n = columns.reshape(-1), len(rows)
+    for j, column in enumerate(columns):
+        flat[j * n : (j + 1) * n] = column[rows]
+    return flat[: len(columns) * n].reshape(len(columns), n)
 
 
 def _usable_rows(
@@ -231,8 +243,6 @@ def _groups(
 
 
 def _group_sample(label: str, rows: IntArray, columns: FloatArray, variables: Sequence[str]) -> GroupSample:
-    if len(rows) < columns.shape[1]:
-        columns = columns.take(rows, axis=1)
     where = f" in group {label!r}" if label else ""
     if label:
         for column, name in zip(columns, variables, strict=True):
