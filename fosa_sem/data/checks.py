@@ -98,7 +98,7 @@ def check_column_values(column: pd.Series) -> FloatArray:
     DataError
         For text, dates, complex or infinite values.
     """
-    values = _as_float(column)
+    values = as_float(column)
     _refuse_infinite(values, column.name)
     return values
 
@@ -110,21 +110,14 @@ def _refuse_infinite(values: FloatArray, name: object) -> None:
         raise DataError(f"column {name!r} has {infinite} infinite value(s); set them to missing or correct them")
 
 
-def check_column(column: pd.Series) -> FloatArray:
-    """A column that a model can be fitted to, as float64, NaN where missing.
+def check_values(values: FloatArray, name: object) -> None:
+    """Check that a model can be fitted to what a column holds, shape (n,), NaN where missing.
 
     Raises
     ------
     DataError
-        As `check_column_values`; also for a column without any value or without variation.
+        For infinite values, and for a column without any value or without variation.
     """
-    values = _as_float(column)
-    check_values(values, column.name)
-    return values
-
-
-def check_values(values: FloatArray, name: object) -> None:
-    """Check what a column holds; see `check_column`."""
     _refuse_infinite(values, name)
     low = float(np.fmin.reduce(values, initial=np.nan))
     high = float(np.fmax.reduce(values, initial=np.nan))
@@ -140,13 +133,20 @@ def check_values(values: FloatArray, name: object) -> None:
         raise DataError(f"column {name!r} is constant but for rounding errors; leave it out of the model")
 
 
-def _as_float(column: pd.Series) -> FloatArray:
+def as_float(column: pd.Series) -> FloatArray:
+    """A column as float64, NaN where missing; floats are not copied.
+
+    Raises
+    ------
+    DataError
+        For text, dates or complex values.
+    """
     name, dtype = column.name, column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         raise DataError(f"column {name!r} is categorical: give numbers (ordinal indicators are not supported yet)")
     if pd.api.types.is_complex_dtype(dtype):
         raise DataError(f"column {name!r} has complex values; the model needs real numbers")
-    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":  # floats without a copy
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         return np.asarray(column.to_numpy(), dtype=np.float64)
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))

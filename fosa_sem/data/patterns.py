@@ -30,8 +30,8 @@ class MissingPatterns:
     mean : ndarray, shape (K, p)
         Means of the observed variables, 0 where missing.
     rows : ndarray, shape (K + R, width)
-        Rows whose products are all that the likelihood needs: sqrt(n_k) mean_k, then ``factor``; 0 in the columns that
-        are made up for ``batches``.
+        Deviation rows, whose products are all that the likelihood needs: K rows of 0, for sqrt(n_k) (mean_k - mu), then
+        ``factor``. The columns beyond p are made up for ``batches`` and 0.
     row_pattern : ndarray of int, shape (K + R,)
         Pattern of each of these rows.
     batches : tuple of Batch
@@ -154,7 +154,6 @@ class MissingPatterns:
         row_pattern = np.concatenate([np.arange(len(n)), owner]).astype(np.intp)
         width, batches = plan_batches(observed, n, row_pattern, observed_side)
         rows = np.zeros((len(row_pattern), width))
-        np.multiply(mean, np.sqrt(n)[:, None], out=rows[: len(n), : mean.shape[1]])
         rows[len(n) :, : mean.shape[1]] = factor
         return cls(
             observed=observed, n=n, mean=mean, rows=rows, row_pattern=row_pattern, batches=batches,

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fosa_sem.data.checks import check_column, check_names, check_table, check_values, take_column
-from fosa_sem.data.patterns import MissingPatterns
+from fosa_sem.data.checks import as_float, check_names, check_table, check_values, take_column
+from fosa_sem.data.patterns import PIECE, MissingPatterns
 from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning, SourceSpan
 
 FloatArray = NDArray[np.float64]
@@ -117,9 +117,7 @@ def take_sample(
     """
     data = check_table(data)
     check_names(data, [*variables, *([group] if group else [])], spans or {})
-    columns = np.empty((len(variables), len(data)))
-    for column, name in zip(columns, variables, strict=True):
-        column[:] = check_column(take_column(data, name))
+    columns = _columns(data, variables)
     labels = group_labels(data[group]) if group else None
     _check_group_label(labels, group_label)
     usable, dropped, empty = _usable_rows(columns, list(variables), complete, labels, group_label, listwise=listwise)
@@ -129,9 +127,11 @@ def take_sample(
     if not (usable | empty).all():  # rows without any value do not change what the columns hold
         for column, name in zip(columns, variables, strict=True):
             check_values(column[usable], name)
-    groups = tuple(
-        _group_sample(label, rows, columns, variables) for label, rows in _groups(labels, usable, group_label)
-    )
+    chosen = _groups(labels, usable, group_label)
+    if len(chosen) == 1:
+        groups: tuple[GroupSample, ...] = (_group_sample(*chosen[0], _compacted(columns, chosen[0][1]), variables),)
+    else:
+        groups = tuple(_group_sample(label, rows, columns.take(rows, axis=1), variables) for label, rows in chosen)
     if complete:
         empty[:] = False
     sample = Sample(
@@ -139,6 +139,35 @@ def take_sample(
     )
     _warn_uncovered(sample)
     return sample
+
+
+def _columns(data: pd.DataFrame, variables: Sequence[str]) -> FloatArray:
+    """Checked values of the variables, shape (p, rows)."""
+    columns = np.empty((len(variables), len(data)))
+    scattered = []
+    for column, name in zip(columns, variables, strict=True):
+        values = as_float(take_column(data, name))
+        if values.flags.c_contiguous:
+            column[:] = values
+        else:
+            scattered.append((column, values))
+    # Columns that the table stores by rows are copied together, piece by piece, so that each row is fetched once.
+    for start in range(0, len(data) if scattered else 0, PIECE):
+        for column, values in scattered:
+            column[start : start + PIECE] = values[start : start + PIECE]
+    for column, name in zip(columns, variables, strict=True):
+        check_values(column, name)
+    return columns
+
+
+def _compacted(columns: FloatArray, rows: IntArray) -> FloatArray:
+    """Some rows alone, shape (p, n), in the same memory: a second copy of a large table would be the peak of a fit."""
+    if len(rows) == columns.shape[1]:
+        return columns
+    flat, n = columns.reshape(-1), len(rows)
+    for j, column in enumerate(columns):
+        flat[j * n : (j + 1) * n] = column[rows]
+    return flat[: len(columns) * n].reshape(len(columns), n)
 
 
 def _usable_rows(
@@ -216,8 +245,6 @@ def _groups(
 
 
 def _group_sample(label: str, rows: IntArray, columns: FloatArray, variables: Sequence[str]) -> GroupSample:
-    if len(rows) < columns.shape[1]:
-        columns = columns.take(rows, axis=1)
     where = f" in group {label!r}" if label else ""
     if label:
         for column, name in zip(columns, variables, strict=True):

@@ -82,9 +82,9 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
         If ``cov`` is not positive definite.
     """
     P, logdet = _precision(cov)
-    p, n, root = len(P), float(patterns.n.sum()), np.sqrt(patterns.n)
+    p, n, root = len(P), float(patterns.n.sum()), np.sqrt(patterns.n)  # weights need not be whole numbers
     rows = patterns.rows.copy()
-    rows[: len(root), :p] -= root[:, None] * patterns.observed * mean
+    np.multiply(patterns.mean - mean, root[:, None] * patterns.observed, out=rows[: len(root), :p])
     twice = patterns.n_cells * LOG_2PI + n * logdet
     first, second = np.zeros(p), np.zeros((p, p))
     few = [batch for batch in patterns.batches if batch.observed_side]

@@ -31,10 +31,8 @@ from tests.benchmarks.workloads import WARM_UP, WORKLOADS, Workload
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 MEGABYTE = 2**20
-HEADER = (
-    f"{'':7}{'ours s':>9}{'lavaan s':>10}{'ratio':>8}{'goal':>6}{'logl ours':>18}{'less lavaan':>13}"
-    f"{'MB':>8}{'data':>7}"
-)
+HEADER = f"{'':7}{'ours s':>9}{'lavaan s':>10}{'ratio':>8}{'goal':>6}{'logl ours':>18}{'less lavaan':>13}"
+HEADER += f"{'MB':>8}{'data':>7}"
 
 
 def main() -> None:

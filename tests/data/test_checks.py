@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fosa_sem.data.checks import check_column, check_column_values, check_names, check_table
+from fosa_sem.data.checks import as_float, check_column_values, check_names, check_table, check_values
 from fosa_sem.errors import DataError, ModelSpecificationError
 
 USABLE: dict[str, tuple[Any, list[float]]] = {
@@ -26,6 +26,12 @@ USABLE: dict[str, tuple[Any, list[float]]] = {
     "arrow": (pd.Series([1.5, None, 2.5], dtype="double[pyarrow]"), [1.5, np.nan, 2.5]),
     "arrow integers": (pd.Series([1, None, 2], dtype="int64[pyarrow]"), [1.0, np.nan, 2.0]),
 }
+
+
+def check_column(column: pd.Series) -> np.ndarray:
+    values = as_float(column)
+    check_values(values, column.name)
+    return values
 
 
 @pytest.mark.parametrize("name", USABLE)

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fosa_sem.data.diagnostics import coverage_table, missing_rates, pattern_table
+from fosa_sem.data.patterns import PIECE
 from fosa_sem.data.sample import take_sample
 from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning, ModelSpecificationError
 
@@ -149,3 +150,26 @@ def test_a_product_of_two_columns_is_computed_and_missing_with_either() -> None:
 def test_a_column_of_that_name_is_no_product() -> None:
     frame = pd.DataFrame({"x:z": [1.0, 2.0, 7.0, 3.0], "y": [1.0, 3, 2, 5]})
     np.testing.assert_array_equal(take_sample(frame, ["y", "x:z"]).groups[0].values[:, 1], frame["x:z"])
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_values_are_those_of_the_rows_used_however_the_table_is_stored(order: str) -> None:
+    rng = np.random.default_rng(3)
+    table = rng.standard_normal((PIECE + 50, 4))
+    table[rng.random(table.shape) < 0.4] = np.nan
+    frame = pd.DataFrame(np.array(table, order=order), columns=["x", "y", "z", "w"], copy=False).assign(k=1)
+    with pytest.warns(DroppedRowsWarning, match="empty rows"):
+        (group,) = take_sample(frame, ["z", "w", "x"]).groups
+    assert 0 < len(group.rows) < len(frame)
+    assert_array_equal(group.values, table[group.rows][:, [2, 3, 0]])
+    assert_array_equal(frame[["x", "y", "z", "w"]].to_numpy(), table)
+
+
+def test_the_values_of_groups_are_those_of_their_rows() -> None:
+    frame = _frame().assign(g=["b", "a", "c", "a"] * 10)
+    frame.loc[[3, 7], ["x", "y"]] = np.nan
+    with pytest.warns(DroppedRowsWarning):
+        groups = take_sample(frame, ["y", "x"], group="g").groups
+    for group in groups:
+        assert_array_equal(group.values, frame[["y", "x"]].to_numpy()[group.rows])
+        assert set(frame["g"].iloc[group.rows]) == {group.label}
