@@ -21,30 +21,13 @@ from fosa_sem.imputation.conditional import complete, factor_scores
 from fosa_sem.inference.audit import Audit
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.fit_measures import fit_measures
+from fosa_sem.inference.moments import Moments, named_moments
 from fosa_sem.inference.parameters import is_free, parameter_estimates
 from fosa_sem.inference.standardized import StandardizedType, r_squared, standardized_solution
 from fosa_sem.report.collect import collect_fit
 from fosa_sem.report.records import ImputationReport
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
-    """Mean and covariance of one group.
-
-    Attributes
-    ----------
-    group : str
-        Label; empty without groups.
-    mean : Series, length p, or None
-        None for a model without a mean structure.
-    cov : DataFrame, shape (p, p)
-    """
-
-    group: str
-    mean: pd.Series | None
-    cov: pd.DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,23 +182,11 @@ class SemResults:
 
     def implied(self) -> tuple[Moments, ...]:
         """Model-implied moments, one per group (lavaan: ``fitted()``)."""
-        return self._moments([ram.moments(self.fit.theta) for ram in self.fit.problem.maps])
+        return named_moments(self.fit, self.fit.tested.moments)
 
     def sample_stats(self) -> tuple[Moments, ...]:
         """EM moments of the saturated model, one per group (lavaan: ``lavInspect(fit, "sampstat")``)."""
-        return self._moments([(s.mean, s.cov) for s in self.fit.problem.saturated])
-
-    def _moments(self, groups: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[Moments, ...]:
-        names = list(self.fit.table.names.observed)
-        has_means = self.fit.table.meanstructure
-        return tuple(
-            Moments(
-                group=g.label,
-                mean=pd.Series(m, index=names) if has_means else None,
-                cov=pd.DataFrame(c, index=names, columns=names),
-            )
-            for g, (m, c) in zip(self.fit.sample.groups, groups, strict=True)
-        )
+        return named_moments(self.fit, self.fit.saturated.at)
 
     def coverage(self) -> tuple[pd.DataFrame, ...]:
         """Share of rows in which both of a pair are observed, per group."""
