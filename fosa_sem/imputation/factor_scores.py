@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
 
-from fosa_sem.errors import DroppedRowsWarning, OptionError
+from fosa_sem.errors import DataError, DroppedRowsWarning, OptionError
 from fosa_sem.imputation.completion import iterate_patterns
 from fosa_sem.imputation.conditional import joint_rule, read_rows
 from fosa_sem.inference.fit import FimlFit
@@ -50,18 +50,18 @@ def factor_scores(
     OptionError
         For an unknown method, or a model without latent variables.
     """
-    if not fit.table.names.latent:
-        raise OptionError("the model has no latent variables, so there are no factor scores")
-    index, values, group = _rows_to_score(fit, data)
-    scores, se = _scores(fit, values, group, method)
     latent = fit.table.names.latent
-    frame = pd.DataFrame(scores, columns=list(latent), index=index)
+    if not latent:
+        raise OptionError("the model has no latent variables, so there are no factor scores")
+    rows, values, group = _rows_to_score(fit, data)
+    scores, se = _scores(fit, values, group, method)
+    frame = pd.DataFrame(scores, columns=list(latent), index=data.index[rows])
     if append_se:
         frame[[f"{name}_se" for name in latent]] = se
     return _with_group(fit, frame, group)
 
 
-def implied_values(fit: FimlFit, data: pd.DataFrame, method: ScoreMethod = "regression") -> pd.DataFrame:
+def expected_values(fit: FimlFit, data: pd.DataFrame, method: ScoreMethod = "regression") -> pd.DataFrame:
     """What the model expects of the observed variables of every row, given its factor scores.
 
     Parameters
@@ -72,23 +72,73 @@ def implied_values(fit: FimlFit, data: pd.DataFrame, method: ScoreMethod = "regr
     Returns
     -------
     DataFrame
-        Columns ``group`` if there are several, and the observed variables. Predictors that nothing explains have their
-        own values. NaN where what a variable depends on is not known.
+        Columns ``group`` if there are several, and the observed variables; index as for `factor_scores`. Predictors
+        that nothing explains have their own values. NaN where something that a variable depends on is not known.
     """
-    index, values, group = _rows_to_score(fit, data)
+    rows, values, group = _rows_to_score(fit, data)
+    expected = _expected(fit, values, group, _scores(fit, values, group, method)[0])
+    frame = pd.DataFrame(expected, columns=list(fit.table.names.observed), index=data.index[rows])
+    return _with_group(fit, frame, group)
+
+
+def augment(
+    fit: FimlFit, data: pd.DataFrame, at: IntArray | None = None, method: ScoreMethod = "regression"
+) -> pd.DataFrame:
+    """A table with factor scores, expected values and residuals beside it (broom: ``augment()``).
+
+    Parameters
+    ----------
+    fit : FimlFit
+    data : DataFrame
+        Never changed.
+    at : ndarray of int, optional
+        Positions of the rows that can be scored; all by default.
+    method
+        As for `factor_scores`.
+
+    Returns
+    -------
+    DataFrame
+        All rows and columns of ``data``, the latent variables, and ``_fitted_<name>`` and ``_resid_<name>`` of every
+        observed variable that the model explains; NaN in rows that are not scored.
+
+    Raises
+    ------
+    DataError
+        If the table has a column of such a name.
+    """
+    at = np.arange(len(data)) if at is None else at
+    rows, values, group = _rows_to_score(fit, data.iloc[at])
     scores, _ = _scores(fit, values, group, method)
+    names = fit.table.names
+    _, predictors = _effects(fit.problem.maps[0].matrices(fit.theta), len(names.observed))
+    explained = [j for j in range(len(names.observed)) if j not in predictors]
+    expected = _expected(fit, values, group, scores)[:, explained]
+    new = [*names.latent]
+    new += [f"_{what}_{names.observed[j]}" for what in ("fitted", "resid") for j in explained]
+    clash = [name for name in new if name in data.columns]
+    if clash:
+        raise DataError(f"the data have a column {clash[0]!r} already; rename it to augment them")
+    columns = np.full((len(data), len(new)), np.nan)
+    columns[at[rows]] = np.hstack([scores, expected, values[:, explained] - expected])
+    return pd.concat([data, pd.DataFrame(columns, columns=new, index=data.index)], axis=1)
+
+
+def _expected(fit: FimlFit, values: FloatArray, group: IntArray, scores: FloatArray) -> FloatArray:
+    """Expected observed variables, shape (n, p)."""
     p = values.shape[1]
     out = np.empty_like(values)
     for g, ram in enumerate(fit.problem.maps):
         rows = group == g
         at = ram.matrices(fit.theta)
         effects, predictors = _effects(at, p)
-        causes = np.hstack([scores[rows], values[rows][:, predictors]]) - at.mean[[*range(p, len(at.mean)), *predictors]]
-        out[rows] = at.mean[:p] + np.nan_to_num(causes) @ effects.T
-        unknown = np.isnan(causes).astype(float) @ (np.abs(effects) > 0.0).T > 0
-        out[rows] = np.where(unknown, np.nan, out[rows])
+        causes = (
+            np.hstack([scores[rows], values[rows][:, predictors]]) - at.mean[[*range(p, len(at.mean)), *predictors]]
+        )
+        unknown = np.isnan(causes).astype(float) @ (effects != 0.0).T > 0
+        out[rows] = np.where(unknown, np.nan, at.mean[:p] + np.nan_to_num(causes) @ effects.T)
     out[np.isnan(values).all(axis=1)] = np.nan
-    return _with_group(fit, pd.DataFrame(out, columns=list(fit.table.names.observed), index=index), group)
+    return out
 
 
 def _effects(at: RamMatrices, p: int) -> tuple[FloatArray, list[int]]:
@@ -106,14 +156,12 @@ def _effects(at: RamMatrices, p: int) -> tuple[FloatArray, list[int]]:
     return through_observed @ np.hstack([at.A[:p, p:], np.eye(p)[:, predictors]]), predictors
 
 
-def _rows_to_score(fit: FimlFit, data: pd.DataFrame) -> tuple[pd.Index, FloatArray, IntArray]:
-    """Index, values (n, p) and group (n,) of the rows; those without a fixed exogenous value are left out."""
+def _rows_to_score(fit: FimlFit, data: pd.DataFrame) -> tuple[IntArray, FloatArray, IntArray]:
+    """Positions, values (n, p) and group (n,) of the rows; those without a fixed exogenous value are left out."""
     values, group = read_rows(fit, data)
     names = fit.table.names
-    if not fit.table.fixed_x or fit.resolved.missing == "ml.x":
-        return data.index, values, group
-    x = [names.observed.index(name) for name in names.observed_x]
-    usable = ~np.isnan(values[:, x]).any(axis=1)
+    needed = names.observed_x if fit.table.fixed_x and fit.resolved.missing != "ml.x" else ()
+    usable = np.asarray(~np.isnan(values[:, [names.observed.index(name) for name in needed]]).any(axis=1))
     if not usable.all():
         warnings.warn(
             f"{(~usable).sum()} of {len(data)} rows have no score: an exogenous variable is missing "
@@ -121,7 +169,7 @@ def _rows_to_score(fit: FimlFit, data: pd.DataFrame) -> tuple[pd.Index, FloatArr
             DroppedRowsWarning,
             stacklevel=4,
         )
-    return data.index[usable], values[usable], group[usable]
+    return np.flatnonzero(usable), values[usable], group[usable]
 
 
 def _with_group(fit: FimlFit, frame: pd.DataFrame, group: IntArray) -> pd.DataFrame:
@@ -130,9 +178,7 @@ def _with_group(fit: FimlFit, frame: pd.DataFrame, group: IntArray) -> pd.DataFr
     return frame
 
 
-def _scores(
-    fit: FimlFit, values: FloatArray, group: IntArray, method: ScoreMethod
-) -> tuple[FloatArray, FloatArray]:
+def _scores(fit: FimlFit, values: FloatArray, group: IntArray, method: ScoreMethod) -> tuple[FloatArray, FloatArray]:
     """Scores and their standard errors, each (n, latent); NaN where nothing is observed."""
     if method not in get_args(ScoreMethod):
         raise OptionError(f"method must be one of {', '.join(get_args(ScoreMethod))}; got {method!r}")

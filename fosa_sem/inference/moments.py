@@ -41,6 +41,6 @@ def named_moments(fit: FimlFit, groups: Sequence[tuple[FloatArray, FloatArray]])
             group=g.label,
             mean=pd.Series(mean, index=names) if has_means else None,
             cov=pd.DataFrame(cov, index=names, columns=names),
-        )  # fmt: skip
+        )
         for g, (mean, cov) in zip(fit.sample.groups, groups, strict=True)
     )
