@@ -102,7 +102,7 @@ def _divided(fit: FimlFit, kind: ResidualType, pairs: list[MomentPair]) -> list[
 def _variances(fit: FimlFit, kind: ResidualType) -> list[FloatArray]:
     """Variances of the residuals, per group, shape (q,); 0 or less where there is none, NaN if not available."""
     unknown = [np.full(len(slopes), np.nan) for slopes in fit.tested.slopes]
-    if fit.options.ridge:
+    if fit.options.ridge or fit.sample.uncovered_pairs() or any(s.degenerate for s in fit.problem.saturated):
         return unknown
     try:
         gammas = _moment_covariance(fit)
