@@ -11,7 +11,8 @@ from fosa_sem import datasets, errors
 from fosa_sem.api import cfa, growth, lavaan, sem
 from fosa_sem.data.reading import read_table
 from fosa_sem.imputation.completion import Completion, GaussianRule
-from fosa_sem.results import Moments, SemResults
+from fosa_sem.inference.moments import Moments
+from fosa_sem.results import SemResults
 from fosa_sem.syntax.read import parameter_table, parse
 from fosa_sem.syntax.table import ParameterTable
 

@@ -17,34 +17,21 @@ from fosa_sem.data.diagnostics import coverage_table, pattern_table
 from fosa_sem.data.writing import atomic_write_text
 from fosa_sem.errors import MissingDependencyError, OptionError
 from fosa_sem.imputation.completion import Completion
-from fosa_sem.imputation.conditional import complete, factor_scores
+from fosa_sem.imputation.conditional import complete
+from fosa_sem.imputation.factor_scores import ScoreMethod, augment, expected_values, factor_scores
 from fosa_sem.inference.audit import Audit
+from fosa_sem.inference.casewise import casewise_loglik, casewise_scores
 from fosa_sem.inference.fit import FimlFit
-from fosa_sem.inference.fit_measures import fit_measures
+from fosa_sem.inference.fit_measures import fit_measures, likelihood_measures
+from fosa_sem.inference.moments import Moments, named_moments
 from fosa_sem.inference.parameters import is_free, parameter_estimates
+from fosa_sem.inference.residuals import ResidualType, residuals
 from fosa_sem.inference.standardized import StandardizedType, r_squared, standardized_solution
+from fosa_sem.inference.tidy import glance, tidy
 from fosa_sem.report.collect import collect_fit
 from fosa_sem.report.records import ImputationReport
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
-    """Mean and covariance of one group.
-
-    Attributes
-    ----------
-    group : str
-        Label; empty without groups.
-    mean : Series, length p, or None
-        None for a model without a mean structure.
-    cov : DataFrame, shape (p, p)
-    """
-
-    group: str
-    mean: pd.Series | None
-    cov: pd.DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,23 +186,38 @@ class SemResults:
 
     def implied(self) -> tuple[Moments, ...]:
         """Model-implied moments, one per group (lavaan: ``fitted()``)."""
-        return self._moments([ram.moments(self.fit.theta) for ram in self.fit.problem.maps])
+        return named_moments(self.fit, self.fit.tested.moments)
 
     def sample_stats(self) -> tuple[Moments, ...]:
         """EM moments of the saturated model, one per group (lavaan: ``lavInspect(fit, "sampstat")``)."""
-        return self._moments([(s.mean, s.cov) for s in self.fit.problem.saturated])
+        return named_moments(self.fit, self.fit.saturated.at)
 
-    def _moments(self, groups: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[Moments, ...]:
-        names = list(self.fit.table.names.observed)
-        has_means = self.fit.table.meanstructure
-        return tuple(
-            Moments(
-                group=g.label,
-                mean=pd.Series(m, index=names) if has_means else None,
-                cov=pd.DataFrame(c, index=names, columns=names),
-            )
-            for g, (m, c) in zip(self.fit.sample.groups, groups, strict=True)
-        )
+    def residuals(self, type: ResidualType = "raw") -> tuple[Moments, ...]:
+        """Residuals of the moments: `sample_stats` less `implied`, one per group (lavaan: ``residuals()``).
+
+        Parameters
+        ----------
+        type : str, default "raw"
+            "raw": in the units of the data. "cor" or "cor.bollen": differences of correlations, each matrix scaled by
+            its own standard deviations. "cor.bentler": raw ones, scaled by the saturated standard deviations (as in
+            SRMR). "standardized": over their standard errors, about N(0, 1) if the model holds.
+            "standardized.mplus": over those that Mplus gives. "normalized": over the standard errors of the saturated
+            moments, which is too small. Means are scaled by the saturated standard deviations wherever correlations
+            are compared.
+
+        Returns
+        -------
+        tuple of Moments
+            As of `implied`. Where a model fits a moment by construction, so that its residual has no spread, a
+            standardised residual is 0, and NaN if there is a residual all the same (or a variance below 0:
+            "standardized.mplus"); NaN also for pairs that no row has.
+
+        Raises
+        ------
+        OptionError
+            For another type.
+        """
+        return residuals(self.fit, type)
 
     def coverage(self) -> tuple[pd.DataFrame, ...]:
         """Share of rows in which both of a pair are observed, per group."""
@@ -246,6 +248,10 @@ class SemResults:
         """As `coef`."""
         return self.coef()
 
+    def cov_params(self) -> pd.DataFrame:
+        """As `vcov`."""
+        return self.vcov()
+
     def _free(self, column: str) -> pd.Series:
         frame = parameter_estimates(self.fit)
         return pd.Series(frame.loc[is_free(self.fit), column].to_numpy(), index=self._free_names, name=column)
@@ -254,6 +260,11 @@ class SemResults:
     def bse(self) -> pd.Series:
         """Standard errors of the free parameters."""
         return self._free("se")
+
+    @property
+    def zvalues(self) -> pd.Series:
+        """Estimates over standard errors, of the free parameters."""
+        return self._free("z")
 
     @property
     def pvalues(self) -> pd.Series:
@@ -272,6 +283,26 @@ class SemResults:
     def loglik(self) -> float:
         """Log-likelihood, conditional on exogenous variables if ``fixed_x`` (lavaan: ``logLik()``)."""
         return self.fit.loglik
+
+    @property
+    def llf(self) -> float:
+        """As `loglik`."""
+        return self.loglik
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion."""
+        return likelihood_measures(self.fit)["aic"]
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's information criterion."""
+        return likelihood_measures(self.fit)["bic"]
+
+    @property
+    def df(self) -> int:
+        """Degrees of freedom of the test against the saturated model."""
+        return self.fit.df
 
     @property
     def nobs(self) -> int:
@@ -310,35 +341,141 @@ class SemResults:
 
     # ---- rows ----------------------------------------------------------------------------------------------
 
-    def predict(self, type: Literal["lv"] = "lv", newdata: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Regression factor scores E[latent | observed], rows with holes included (lavaan: ``lavPredict()``).
+    def predict(
+        self, type: Literal["lv", "ov"] = "lv", method: ScoreMethod = "regression",
+        newdata: pd.DataFrame | None = None, append_se: bool = False,
+    ) -> pd.DataFrame:  # fmt: skip
+        """Factor scores, or what they imply for observed variables; rows may have holes (lavaan: ``lavPredict()``).
 
         Parameters
         ----------
-        type : {"lv"}, default "lv"
+        type : {"lv", "ov"}, default "lv"
+            "lv": scores of the latent variables. "ov": expected observed variables given these scores and the values
+            of predictors that nothing explains. That is no imputation: cells that are missing, and those that are
+            not, are conditioned on by way of the scores alone (`impute` fills holes).
+        method : {"regression", "bartlett"}, default "regression"
+            "regression": E[latent | observed] (Thurstone 1935; lavaan: "EBM"), shrunken to the mean the more is
+            missing. "bartlett": weighted least squares (Bartlett 1937; lavaan: "ML"), unbiased given the latent
+            variable; NaN where the values of a row do not determine it.
         newdata : DataFrame, optional
             Rows to score; the data of the fit by default.
+        append_se : bool, default False
+            Add ``<name>_se``: the standard deviation of the latent variable given the score's row (regression), or of
+            the score given the latent variable (bartlett), by the pattern of missing values. The estimates count as
+            known. NaN where it is 0.
 
         Returns
         -------
         DataFrame
-            One row per row of the data, same index, but for rows that the fit dropped because of a missing exogenous
-            variable or group; NaN where nothing is observed. A column ``group`` if there are several.
+            One row per row of the data, same index, but for rows that the fit dropped (listwise, without a group or an
+            exogenous variable; new ones without the latter are dropped with a warning); NaN where nothing is observed.
+            A column ``group`` if there are several.
 
         Raises
         ------
         OptionError
-            For another type, or a model without latent variables.
+            For another type or method, for "lv" of a model without latent variables, and for standard errors of "ov".
+        DataError, ModelSpecificationError
+            For columns of ``newdata`` that cannot be used.
         """
-        if type != "lv":
-            raise OptionError(f"type must be 'lv', got {type!r}")
-        if not self.latent_names:
-            raise OptionError("the model has no latent variables, so there are no factor scores")
-        if newdata is not None:
-            return factor_scores(self.fit, newdata)
-        sample = self.fit.sample
-        used = np.sort(np.concatenate([sample.empty, *(g.rows for g in sample.groups)]))
-        return factor_scores(self.fit, self.data.iloc[used])
+        if type not in ("lv", "ov"):
+            raise OptionError(f"type must be 'lv' or 'ov', got {type!r}")
+        if type == "ov" and append_se:
+            raise OptionError("standard errors are those of factor scores: append_se needs type='lv'")
+        data = self.data.iloc[self._scored] if newdata is None else newdata
+        if type == "ov":
+            return expected_values(self.fit, data, method)
+        return factor_scores(self.fit, data, method, append_se=append_se)
+
+    @property
+    def _scored(self) -> NDArray[np.intp]:
+        """Positions of the rows that have scores, be they NaN."""
+        return np.sort(np.concatenate([self.fit.sample.empty, *(g.rows for g in self.fit.sample.groups)]))
+
+    def scores(self, ignore_constraints: bool = False, remove_duplicated: bool = True) -> pd.DataFrame:
+        """Scores of the rows used, d loglik_i / d theta at the estimate (lavaan: ``lavScores()``).
+
+        Parameters
+        ----------
+        ignore_constraints : bool, default False
+            Leave in what equality constraints hold against the scores.
+        remove_duplicated : bool, default True
+            One column, the sum, for parameters that are the same; the name is that of the first.
+
+        Returns
+        -------
+        DataFrame, shape (N, k)
+            Columns as `coef`, index that of the data. Columns sum to the gradient, 0 up to how far the estimate is
+            from the maximum; with ``ignore_constraints`` only along the constraints.
+
+        Raises
+        ------
+        OptionError
+            For two-stage estimates, which maximise no likelihood of rows.
+        """
+        found = casewise_scores(self.fit, ignore_constraints=ignore_constraints, remove_duplicated=remove_duplicated)
+        return pd.DataFrame(found.values, columns=list(found.columns), index=self.data.index[found.rows])
+
+    def casewise_loglik(self) -> pd.Series:
+        """Log-likelihoods of the rows used, which sum to `loglik` (lavaan: ``lavInspect(fit, "loglik.casewise")``).
+
+        Raises
+        ------
+        OptionError
+            For two-stage estimates and ``likelihood="wishart"``, which have no such likelihood.
+        """
+        rows, values = casewise_loglik(self.fit)
+        return pd.Series(values, index=self.data.index[rows], name="loglik")
+
+    # ---- broom's names -------------------------------------------------------------------------------------
+
+    def tidy(self, conf_int: bool = False, conf_level: float = 0.95) -> pd.DataFrame:
+        """One row per parameter, under broom's names.
+
+        term, op, label, group, estimate, std_error, statistic, p_value, std_lv, std_all, std_nox.
+
+        Parameters
+        ----------
+        conf_int : bool, default False
+            Add conf_low and conf_high.
+        conf_level : float, default 0.95
+        """
+        return tidy(self.fit, conf_int=conf_int, conf_level=conf_level)
+
+    def glance(self) -> pd.DataFrame:
+        """The fit in one row: the columns of broom's ``glance()``, then the scaled and robust measures.
+
+        agfi, AIC, BIC, cfi, chisq, npar, rmsea, rmsea_conf_high, srmr, tli, converged, estimator, ngroups,
+        missing_method, nobs, norig, nexcluded; chisq_scaled, cfi_robust, tli_robust, rmsea_robust.
+        """
+        return glance(self.fit)
+
+    def augment(self, data: pd.DataFrame | None = None, method: ScoreMethod = "regression") -> pd.DataFrame:
+        """The data with factor scores, expected values and residuals beside them (see `predict`).
+
+        Parameters
+        ----------
+        data : DataFrame, optional
+            New rows; the data of the fit by default.
+        method : {"regression", "bartlett"}, default "regression"
+            Of the factor scores.
+
+        Returns
+        -------
+        DataFrame
+            All rows and columns of the table, then the latent variables, then ``_fitted_<name>`` and ``_resid_<name>``
+            of every observed variable that the model explains. NaN where the value is missing, or not known.
+
+        Raises
+        ------
+        DataError
+            If the table has a column of such a name.
+        """
+        return (
+            augment(self.fit, self.data, self._scored, method)
+            if data is None
+            else augment(self.fit, data, None, method)
+        )
 
     def impute(self, data: pd.DataFrame | None = None) -> Completion:
         """Fill missing cells with the conditional expectations that the model implies.

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from fosa_sem.errors import DataError, EngineError, MissingDependencyError, OptionError
-from fosa_sem.results import Moments
+from fosa_sem.inference.moments import Moments
 from fosa_sem.syntax.read import parse
 from r_bridge.runtime import describe, find_rscript, r_info
 

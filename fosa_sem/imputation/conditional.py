@@ -1,4 +1,4 @@
-"""A fitted model -> the Gaussian rule of its variables -> completed tables and factor scores."""
+"""A fitted model -> the Gaussian rule of its variables -> completed tables."""
 
 from __future__ import annotations
 
@@ -97,23 +97,3 @@ def complete(fit: FimlFit, data: pd.DataFrame) -> Completion:
     return Completion(
         table=data, values=mean, observed=observed, mean=mean, sd=sd, origin=origin, group=group, rule=rule
     )
-
-
-def factor_scores(fit: FimlFit, data: pd.DataFrame) -> pd.DataFrame:
-    """Regression scores E[latent | observed] of every row (lavaan: ``lavPredict()``).
-
-    Returns
-    -------
-    DataFrame
-        Columns: the latent variables, and ``group`` if there are several. Same index as ``data``; NaN where nothing
-        is observed.
-    """
-    values, group = read_rows(fit, data)
-    latent = fit.table.names.latent
-    padded = np.hstack([values, np.full((len(values), len(latent)), np.nan)])
-    mean, _ = joint_rule(fit).conditional(padded, ~np.isnan(padded), group)
-    scores = np.where(np.all(np.isnan(values), axis=1, keepdims=True), np.nan, mean[:, values.shape[1] :])
-    frame = pd.DataFrame(scores, columns=list(latent), index=data.index)
-    if fit.options.group is not None:
-        frame.insert(0, "group", [fit.sample.groups[g].label for g in group])
-    return frame

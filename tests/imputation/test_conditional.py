@@ -253,5 +253,3 @@ def test_scores_skip_the_rows_that_the_fit_dropped_for_x() -> None:
 def test_no_latent_variables_no_scores() -> None:
     with pytest.raises(OptionError, match="no latent variables"):
         fitted("path_free_x").predict()
-    with pytest.raises(OptionError, match="type must be 'lv'"):
-        fitted("cfa").predict("bartlett")  # type: ignore[arg-type]

@@ -167,7 +167,7 @@ def test_none_options_mean_the_default(one_factor: pd.DataFrame) -> None:
         (lambda r: r.parameter_estimates(level=0.0), OptionError, "level"),
         (lambda r: r.standardized_solution(level=1.0), OptionError, "level"),
         (lambda r: r.conf_int(alpha=1.5), OptionError, "level"),
-        (lambda r: r.predict("ov"), OptionError, "type must be 'lv'"),
+        (lambda r: r.predict("bartlett"), OptionError, "type must be 'lv' or 'ov'"),
         (lambda r: r.predict(newdata=[1]), DataError, "DataFrame"),
         (
             lambda r: r.predict(newdata=pd.DataFrame({"x1": [1.0]})),
