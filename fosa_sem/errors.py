@@ -109,3 +109,7 @@ class AdmissibilityWarning(FosaWarning):
 
 class CollinearityWarning(FosaWarning):
     """Columns are exactly dependent and a stated ridge was added."""
+
+
+class InferenceWarning(FosaWarning):
+    """A test, standard error or interval is not given, or is not quite what was asked for."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fosa_sem.inference.fit import FimlFit
+from fosa_sem.inference.fmi import missing_information
 from fosa_sem.inference.standardized import (
     definitions,
     delta_se,
@@ -23,7 +24,9 @@ def is_free(fit: FimlFit) -> list[bool]:
     return [row.free > 0 for row in fit.table.rows] + [False] * len(fit.table.definitions)
 
 
-def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool = False) -> pd.DataFrame:
+def parameter_estimates(
+    fit: FimlFit, *, level: float = 0.95, standardized: bool = False, fmi: bool = False
+) -> pd.DataFrame:
     """Estimates with standard errors, z tests and intervals (lavaan: ``parameterEstimates()``).
 
     Parameters
@@ -33,6 +36,8 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
         Of the intervals.
     standardized : bool, default False
         Add std_lv, std_all and std_nox.
+    fmi : bool, default False
+        Add the fraction of missing information.
 
     Returns
     -------
@@ -46,7 +51,8 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
     names = name_columns(fit)
     label = [*(r.label for r in fit.table.rows), *(d.lhs for d in fit.table.definitions)]
     est = np.array([*values, *(d.value for d in defined)])
-    se = delta_se(np.vstack([jacobian, *(d.gradient for d in defined)]), fit.vcov)
+    slopes = np.vstack([jacobian, *(d.gradient for d in defined)])
+    se = delta_se(slopes, fit.vcov)
     columns: dict[str, Any] = {
         "lhs": names["lhs"], "op": names["op"], "rhs": names["rhs"], "label": label, "group": names["group"],
         "est": est, "se": se, **inference_columns(est, se, level),
@@ -57,6 +63,8 @@ def parameter_estimates(fit: FimlFit, *, level: float = 0.95, standardized: bool
         for column, kind in (("std_lv", "std.lv"), ("std_all", "std.all"), ("std_nox", "std.nox")):
             scaled = standardized_values(fit, fit.theta, kind).astype(float)  # type: ignore[arg-type]
             columns[column] = np.array([*scaled, *(d.value for d in definitions(fit, scaled, jacobian))])
+    if fmi:
+        columns["fmi"] = missing_information(fit, slopes)
     return pd.DataFrame(columns)
 
 

@@ -61,8 +61,14 @@ def scaling(
         NaN where the information is singular.
     """
     inverse = model.inverse(information_about_theta(problem, model, options.test_information))
-    if inverse is None:
-        return NO_SCALING
+    return NO_SCALING if inverse is None else scaling_given(problem, model, saturated, options, inverse)
+
+
+def scaling_given(
+    problem: FitProblem, model: TestedModel, saturated: SaturatedInformation, options: ResolvedOptions,
+    inverse: FloatArray,
+) -> Scaling:  # fmt: skip
+    """As `scaling`, with the inverse information of theta, which need not be definite."""
     try:
         if options.test == "yuan.bentler.mplus":
             return _mplus(problem, model, saturated, options, inverse)

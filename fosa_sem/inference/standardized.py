@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -28,7 +29,13 @@ def standardized_values(fit: FimlFit, theta: Array, kind: StandardizedType = "st
     exogenous observed variables. Variances are divided by the total variance, covariances by the residual standard
     deviations of both variables (so that they are residual correlations), as in lavaan.
     """
-    values = fit.estimates(theta)
+    return standardize_rows(fit, fit.table.rows, fit.estimates(theta), theta, kind)
+
+
+def standardize_rows(
+    fit: FimlFit, rows: Sequence[Row], values: Array, theta: Array, kind: StandardizedType = "std.all"
+) -> Array:
+    """Standardise any values of rows, which may stand outside the table, by the moments that the model has at theta."""
     out = values.copy()
     for group, ram in enumerate(fit.problem.maps, start=1):
         variance = np.diag(ram.matrices(theta).cov)
@@ -39,10 +46,12 @@ def standardized_values(fit: FimlFit, theta: Array, kind: StandardizedType = "st
         for name in fit.table.names.observed:
             if kind == "std.lv" or (kind == "std.nox" and name in fit.table.names.observed_x):
                 scale[name] = np.ones((), dtype=total.dtype)[()]
-        at = {_place(row): i for i, row in enumerate(fit.table.rows) if row.group == group}
+        at = {_place(row): i for i, row in enumerate(rows) if row.group == group}
         with np.errstate(divide="ignore", invalid="ignore"):  # a variable without variance has no standardised values
             for i in at.values():
-                out[i] = _standardize(fit.table.rows[i], values, at, scale)
+                out[i] = _standardize(rows[i], values, at, scale)
+                if kind == "std.nox" and rows[i].op == "~" and rows[i].lhs in fit.table.names.observed_x:
+                    out[i] /= total[names.index(rows[i].lhs)]  # an outcome is scaled, as in lavaan, whatever else it is
     return out
 
 
