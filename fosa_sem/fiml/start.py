@@ -15,6 +15,10 @@ from fosa_sem.syntax.table import ParameterTable, Row
 
 FloatArray = NDArray[np.float64]
 
+NEARBY = 0.3
+"""Standard deviation of points tried around a start, in units of what one row of complete data tells."""
+ATTEMPTS = 10
+"""Points tried at which to meet curved constraints."""
 SMALL_VARIANCES = (0.1, -0.1)
 """Latent variances of the cautious starts, as a share of the usual ones."""
 
@@ -60,6 +64,8 @@ def constraints_of(problem: FitProblem) -> Constraints:
 def meeting_constraints(problem: FitProblem, theta: FloatArray) -> FloatArray:
     """The point nearest to ``theta`` at which the constraints hold; starts that violate them are moved, as lavaan does.
 
+    Where a curved constraint has no slope (``a*b == 0.3`` at 0), seeded random points nearby are tried too.
+
     Raises
     ------
     ModelSpecificationError
@@ -73,20 +79,29 @@ def meeting_constraints(problem: FitProblem, theta: FloatArray) -> FloatArray:
     basis = problem.equality.basis
     # Every parameter by itself: to give way together, as their information has it, they may have to go far.
     near = np.diag(np.diag(positive_definite(basis.T @ problem.complete_information(theta) @ basis)))
-    point, violated = nearest_admissible(problem.equality.reduce(theta), constraints_of(problem), near)
-    if violated.any():
-        failed = np.flatnonzero(violated)
-        names = "; ".join(restrictions.names[i] for i in failed)
-        if all(restrictions.linear):
-            raise ModelSpecificationError(
-                f"the constraints contradict each other: no values of the parameters meet {names}",
-                restrictions.spans[failed[0]],
-            )
+    alpha, rng = problem.equality.reduce(theta), np.random.default_rng(0)
+    around = NEARBY * np.sqrt(problem.sample.n_used / np.diag(near))
+    first, failed = theta, np.zeros(0, dtype=np.intp)
+    for attempt in range(1 if all(restrictions.linear) else ATTEMPTS):
+        start = alpha + (around * rng.standard_normal(len(alpha)) if attempt else 0.0)
+        point, violated = nearest_admissible(start, constraints_of(problem), near)
+        moved = problem.equality.expand(point)
+        if not violated.any() and math.isfinite(problem.value_and_gradient(moved)[0]):
+            return moved
+        if not attempt:
+            first, failed = moved, np.flatnonzero(violated)
+    names = "; ".join(restrictions.names[i] for i in failed)
+    if names and all(restrictions.linear):
+        raise ModelSpecificationError(
+            f"the constraints contradict each other: no values of the parameters meet {names}",
+            restrictions.spans[failed[0]],
+        )
+    if names:
         raise ConvergenceError(
             f"no values of the parameters were found that meet {names}; check the constraints, or give start() values "
             "that meet them"
         )
-    return problem.equality.expand(point)
+    return first
 
 
 def cautious_starts(problem: FitProblem) -> list[FloatArray]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,10 @@ from numpy.testing import assert_allclose
 from zoo import BY_NAME, NAMES, ZOO, fitted
 
 from fosa_sem import SemResults
+from fosa_sem.errors import AdmissibilityWarning
+from fosa_sem.fiml.information import observed_information
+from fosa_sem.fiml.optimality import examine
+from fosa_sem.fiml.start import meeting_constraints
 
 UNIT_FREE = [m.name for m in ZOO if m.unit_free]
 LOCATION_FREE = [m.name for m in ZOO if m.location_free]
@@ -27,7 +34,7 @@ def _is_exogenous(results: SemResults, column: str) -> bool:
 
 
 def test_the_zoo_is_large_and_every_name_is_its_own() -> None:
-    assert len(ZOO) >= 14
+    assert len(ZOO) >= 30
     assert len(NAMES) == len(ZOO)
 
 
@@ -38,6 +45,8 @@ def test_the_estimate_is_certified(name: str) -> None:
     assert fitted(name).converged
     assert audit.stationarity < 1e-6
     assert audit.information_condition > 0
+    assert audit.information_rank == fitted(name).fit.problem.tangent(fitted(name).fit.theta, "all").shape[1]
+    assert audit.violated == ()
     assert audit.flat == ()
 
 
@@ -46,19 +55,58 @@ def test_parameters_and_degrees_of_freedom_are_counted_right(name: str) -> None:
     measures = fitted(name).fit_measures()
     assert fitted(name).npar == measures["npar"] == BY_NAME[name].npar
     assert measures["df"] == BY_NAME[name].df
-    assert len(fitted(name).coef()) - fitted(name).fit.problem.equality.rank == BY_NAME[name].npar
+    rank = fitted(name).fit.problem.equality_rank(fitted(name).fit.theta)
+    assert len(fitted(name).coef()) - rank == BY_NAME[name].npar
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_nearby_point_is_better(name: str) -> None:
     results = fitted(name)
-    problem, theta, basis = results.fit.problem, results.fit.theta, results.fit.problem.equality.basis
-    best = problem.value_and_gradient(theta)[0]
+    problem, theta = results.fit.problem, results.fit.theta
+    best, basis = problem.value_and_gradient(theta)[0], problem.equality.basis
     rng = np.random.default_rng(1)
     for size in (1e-3, 0.1):
         for _ in range(10):
             step = basis @ (basis.T @ (results.bse.to_numpy() * rng.standard_normal(len(theta)) * size))
-            assert problem.value_and_gradient(theta + step)[0] <= best + 1e-9
+            other = meeting_constraints(problem, theta + step)
+            if problem.restrictions:
+                assert (problem.distances(other)[len(problem.restrictions.equalities) :] > -1e-6).all()
+            # What a violation of 1e-9 standard errors may gain.
+            assert problem.value_and_gradient(other)[0] <= best + 1e-7
+
+
+CONSTRAINED = [m.name for m in ZOO if any(s in m.model for s in ("<", ">", "lower", "upper"))]
+
+
+@pytest.mark.parametrize("name", CONSTRAINED)
+def test_inequalities_cost_likelihood_only_where_they_are_active(name: str) -> None:
+    model, results = BY_NAME[name], fitted(name)
+    lines = [line for line in re.sub(r"(lower|upper)\([\d.]+\)\*", "", model.model).splitlines()]
+    free = replace(model, model="\n".join(line for line in lines if not re.search("[<>]", line)), edge=True)
+    gain = free.fit(model.data()).loglik - results.loglik
+    assert gain >= -1e-8
+    assert bool(results.audit.active) == (gain > 1e-6)
+
+
+@pytest.mark.parametrize("name", CONSTRAINED)
+def test_constraints_are_met_and_pull_in_their_own_direction(name: str) -> None:
+    fit = fitted(name).fit
+    n_equal = len(fit.problem.restrictions.equalities)
+    distances = fit.problem.distances(fit.theta)
+    assert np.abs(distances[:n_equal]).max(initial=0.0) < 1e-8
+    assert distances[n_equal:].min() > -1e-8
+    pulls = examine(fit.problem, fit.theta, observed_information(fit.problem, fit.theta)).multipliers[n_equal:]
+    assert (pulls >= 0).all()
+    active = np.array([constraint in fitted(name).audit.active for constraint in fit.problem.restrictions.names])
+    assert (pulls > 0).tolist() == active[n_equal:].tolist()
+
+
+@pytest.mark.parametrize("name", [m.name for m in ZOO if m.edge])
+def test_an_estimate_at_the_edge_is_returned_with_a_warning(name: str) -> None:
+    model = BY_NAME[name]
+    with pytest.warns(AdmissibilityWarning):
+        results = replace(model, edge=False).fit(model.data())
+    assert results.audit.active or results.audit.negative_variances
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +13,7 @@ import pandas as pd
 
 import fosa_sem
 from fosa_sem import SemResults
+from fosa_sem.errors import AdmissibilityWarning
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import starting_values
 from fosa_sem.inference.fit import assemble
@@ -35,8 +37,16 @@ class ZooModel:
         Columns without holes.
     npar, df : int
         Counted by hand.
+    holes : float
+        Share of the cells that are missing completely at random.
+    forms : tuple of tuple of str
+        Planned missingness: the columns that are left out of each questionnaire form; rows take turns.
+    units : mapping
+        Column to the size of its unit.
     unit_free, location_free : bool
         The model is the same for any units (origins) of single columns; those of all may always change.
+    edge : bool
+        The estimate is improper or lies on the boundary of its constraints: it is returned with a warning.
     """
 
     name: str
@@ -51,11 +61,15 @@ class ZooModel:
     complete: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     n: int = 250
+    holes: float = 0.12
+    forms: tuple[tuple[str, ...], ...] = ()
+    units: Mapping[str, float] = field(default_factory=dict)
     unit_free: bool = True
     location_free: bool = True
+    edge: bool = False
 
     def data(self, seed: int = 1) -> pd.DataFrame:
-        """Simulated table with 12 % of the cells missing; every row keeps at least one value."""
+        """Simulated table with missing cells; every row keeps at least one value."""
         rng = np.random.default_rng(seed)
         names = list(dict.fromkeys([*self.effects, *(c for causes in self.effects.values() for c in causes)]))
         at = {name: i for i, name in enumerate(names)}
@@ -67,7 +81,10 @@ class ZooModel:
         errors = sd * rng.standard_normal((self.n, len(names)))
         values = np.linalg.solve(np.eye(len(names)) - A, errors.T).T[:, [at[c] for c in self.columns]]
         values = values + (0.5 * np.arange(len(self.columns)) if self.location_free else 0.0)
-        holes = rng.random(values.shape) < 0.12
+        values = values * [self.units.get(c, 1.0) for c in self.columns]
+        holes = rng.random(values.shape) < self.holes
+        for i, form in enumerate(self.forms):
+            holes[i :: len(self.forms), [self.columns.index(c) for c in form]] = True
         holes[:, [self.columns.index(c) for c in self.complete]] = False
         holes[np.arange(self.n), rng.integers(0, len(self.columns), self.n)] = False
         frame = pd.DataFrame(np.where(holes, np.nan, values), columns=list(self.columns))
@@ -77,7 +94,10 @@ class ZooModel:
 
     def fit(self, data: pd.DataFrame, **further: Any) -> SemResults:
         """Fit the model to a table."""
-        results: SemResults = getattr(fosa_sem, self.func)(self.model, data, **self.options, **further)
+        with warnings.catch_warnings():
+            if self.edge:
+                warnings.simplefilter("ignore", AdmissibilityWarning)
+            results: SemResults = getattr(fosa_sem, self.func)(self.model, data, **self.options, **further)
         return results
 
     def problem(self, seed: int = 1) -> FitProblem:
@@ -229,6 +249,70 @@ ZOO = (
     ZooModel(
         name="observed_covariances", model="x1 ~~ x2 + x3\nx2 ~~ 0*x3",
         effects={"x1": {"x2": 0.5, "x3": 0.4}}, columns=_columns("x:3"), npar=8, df=1,
+    ),
+    ZooModel(
+        name="complete", func="cfa", model=TWO_FACTORS, effects={**TWO_EFFECTS, "g": {"f": 0.5}},
+        columns=_columns("x:6"), npar=19, df=8, holes=0.0,
+    ),
+    ZooModel(
+        name="heavy_missingness", func="cfa", model=TWO_FACTORS, effects={**TWO_EFFECTS, "g": {"f": 0.5}},
+        columns=_columns("x:6"), npar=19, df=8, holes=0.6, n=800,
+    ),
+    ZooModel(
+        name="three_forms", func="cfa", model="f =~ x1 + x2 + x3 + x4 + x5 + x6 + x7 + x8",
+        effects=_measured(f="x1 x2 x3 x4 x5 x6 x7 x8"), columns=_columns("x:8"), npar=24, df=20, holes=0.02, n=600,
+        forms=(("x3", "x4"), ("x5", "x6"), ("x7", "x8")),
+    ),
+    ZooModel(
+        name="uneven_units", model="f =~ y1 + y2 + y3\nf ~ x1\ny4 ~ f + x1", options={"fixed_x": False},
+        effects={**_measured(f="y1 y2 y3"), "y4": {"f": 0.6, "x1": 0.3}, "f": {"x1": 0.4}},
+        columns=("y1", "y2", "y3", "y4", "x1"), npar=16, df=4, units={"y2": 1e4, "y4": 1e-4, "x1": 100.0},
+    ),
+    ZooModel(
+        name="three_groups", func="cfa", options={"group": "school", "group_equal": ("loadings", "intercepts")},
+        model="f =~ x1 + x2 + x3 + x4", effects=_measured(f="x1 x2 x3 x4"), columns=_columns("x:4"),
+        groups=("south", "north", "east"), n=600, npar=24, df=18,
+    ),
+    ZooModel(
+        name="autoregression", model="y2 ~ a*y1\ny3 ~ a*y2\ny4 ~ a*y3", options={"fixed_x": False}, unit_free=False,
+        effects={"y2": {"y1": 0.6}, "y3": {"y2": 0.6}, "y4": {"y3": 0.6}}, columns=_columns("y:4"), npar=9, df=5,
+    ),
+    ZooModel(
+        name="curved_equality", model="m ~ a*x1\ny ~ b*m + c*x1\nindirect := a*b\nindirect == 0.3 - 0*c",
+        effects={"m": {"x1": 0.5}, "y": {"m": 0.6, "x1": 0.3}}, columns=("m", "y", "x1"), complete=("x1",),
+        npar=6, df=1, unit_free=False,
+    ),
+    ZooModel(
+        name="scaled_by_a_product", func="cfa", model="f =~ NA*x1 + a*x1 + b*x2 + c*x3 + x4\na*b*c == 1",
+        effects=_measured(f="x1 x2 x3 x4"), columns=_columns("x:4"), npar=12, df=2, unit_free=False,
+    ),
+    ZooModel(
+        name="inequality_active", func="cfa", model="f =~ x1 + a*x2 + b*x3 + x4\na > b", unit_free=False, edge=True,
+        effects={f"x{i}": {"f": 1.0} for i in range(1, 5)}, columns=_columns("x:4"), npar=12, df=2,
+    ),
+    ZooModel(
+        name="inequality_inactive", func="cfa", model="f =~ x1 + a*x2 + b*x3 + x4\nx1 ~~ v*x1\na < 5*b\nv > 0.001",
+        effects=_measured(f="x1 x2 x3 x4"), columns=_columns("x:4"), npar=12, df=2, unit_free=False,
+    ),
+    ZooModel(
+        name="bounds", func="cfa", unit_free=False, edge=True,
+        model="f =~ x1 + lower(1)*x2 + upper(1)*x3 + x4\nx1 ~~ lower(0)*x1\nx2 ~~ lower(0)*x2",
+        effects={f"x{i}": {"f": 1.0} for i in range(1, 5)}, columns=_columns("x:4"), npar=12, df=2,
+    ),
+    ZooModel(
+        name="heywood", func="cfa", model="f =~ x1 + x2 + x3 + x4", variance={"x1": 0.0025}, edge=True, n=120,
+        effects={"x1": {"f": 1.2}, "x2": {"f": 0.4}, "x3": {"f": 0.3}, "x4": {"f": 0.5}},
+        columns=_columns("x:4"), npar=12, df=2,
+    ),
+    ZooModel(
+        name="heywood_bounded", func="cfa", model="f =~ x1 + x2 + x3 + x4\nx1 ~~ lower(0)*x1", variance={"x1": 0.0025},
+        edge=True, n=120, effects={"x1": {"f": 1.2}, "x2": {"f": 0.4}, "x3": {"f": 0.3}, "x4": {"f": 0.5}},
+        columns=_columns("x:4"), npar=12, df=2,
+    ),
+    ZooModel(
+        name="groups_ordered", func="cfa", options={"group": "school"}, groups=("south", "north"), n=400, edge=True,
+        model="f =~ x1 + c(a1, a2)*x2 + c(b1, b2)*x3 + x4\na1 > a2\nb1*b2 == 1", unit_free=False,
+        effects={f"x{i}": {"f": 1.0} for i in range(1, 5)}, columns=_columns("x:4"), npar=23, df=5,
     ),
 )  # fmt: skip
 

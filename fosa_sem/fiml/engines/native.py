@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -38,7 +38,7 @@ SPREAD = 0.7
 SINGULAR = 1e-6
 """Smallest eigenvalue of the complete-data information on the correlation scale below which a climb has run away."""
 RENEWALS = 3
-"""Times that a climb within constraints starts afresh from the exact curvature."""
+"""Times that a climb starts afresh from the exact curvature."""
 
 
 class NativeEngine:
@@ -59,28 +59,31 @@ class NativeEngine:
         ConvergenceError
             If the starting values have no finite likelihood, or if no values were found that meet the constraints.
         """
-        best = _inner_maximum(problem) or _best_climb(problem)
+        start = starting_values(problem)
+        best = _within(problem, start) if problem.restrictions else _best_climb(problem, [start])
         theta = problem.equality.expand(best.point)
         for bound in problem.restrictions.bounds:  # exactly there, where a step ended on it
             theta[bound.index] = bound.sign * max(bound.sign * theta[bound.index], bound.sign * bound.limit)
         return Estimates(theta=theta, iterations=best.iterations)
 
 
-def _inner_maximum(problem: FitProblem) -> Climb | None:
-    """The maximum without the inequalities, if there are some and it meets them."""
-    if not problem.restrictions or problem.restrictions.equalities:
-        return None
-    free = problem.unrestricted()
-    climb = _climb(free, problem.equality.reduce(starting_values(problem)))
-    if climb is None or not _is_maximum(free, climb):
-        return None
-    return climb if (problem.distances(problem.equality.expand(climb.point)) >= 0.0).all() else None
+def _within(problem: FitProblem, start: FloatArray) -> Climb:
+    """Within constraints: from the maximum without them, if that exists (and does not meet them), and from the start."""
+    free, equalities = problem.unrestricted(), problem.restrictions.equalities
+    # Without a curved equality the model may not be identified at all: no effort to find a maximum then.
+    above = _climb(free, problem.equality.reduce(start)) if equalities else _best_climb(free, [start])
+    if above is None or not _is_maximum(free, above):
+        return _best_climb(problem, [meeting_constraints(problem, start)])
+    top = problem.equality.expand(above.point)
+    if not equalities and (problem.distances(top) >= 0.0).all():
+        return above
+    return _best_climb(problem, [meeting_constraints(problem, theta) for theta in (top, start)])
 
 
-def _best_climb(problem: FitProblem) -> Climb:
-    start = problem.equality.reduce(meeting_constraints(problem, starting_values(problem)))
-    best = _climb(problem, start)
-    if best is None:
+def _best_climb(problem: FitProblem, starts: list[FloatArray]) -> Climb:
+    reduced = [problem.equality.reduce(theta) for theta in starts]
+    found = _arrived(_climb(problem, start) for start in reduced)
+    if not found:
         raise ConvergenceError(
             "the starting values, moved to where the constraints hold, imply a covariance matrix that is not positive "
             "definite; check fixed values and start() modifiers"
@@ -88,13 +91,22 @@ def _best_climb(problem: FitProblem) -> Climb:
             else "the starting values imply a covariance matrix that is not positive definite; "
             "check fixed values and start() modifiers"
         )
-    if not best.converged or _smallest(_open_metric(problem, best.point)) < SINGULAR:
-        cautious = [problem.equality.reduce(theta) for theta in cautious_starts(problem)]
-        further = [_climb(problem, other, warm=False) for other in (start, *cautious)]
-        further += [_climb(problem, other) for other in (*cautious, *_random_starts(problem, start))]
-        found = [best, *(climb for climb in further if climb is not None)]
-        best = max(found, key=lambda climb: (_is_maximum(problem, climb), climb.value))
+    best = max(found, key=lambda climb: (climb.converged, climb.value))
+    if best.converged and _smallest(_open_metric(problem, best.point)) >= SINGULAR:
+        return best
+    cautious = [problem.equality.reduce(theta) for theta in cautious_starts(problem)]
+    found += _arrived(_climb(problem, other, warm=False) for other in (reduced[-1], *cautious))
+    found += _arrived(_climb(problem, other) for other in (*cautious, *_random_starts(problem, reduced[-1])))
+    best = max(found, key=lambda climb: (_is_maximum(problem, climb), climb.value))
+    for _ in range(RENEWALS):
+        if best.converged:
+            break
+        best = _renew(problem, best)
     return best
+
+
+def _arrived(climbs: Iterable[Climb | None]) -> list[Climb]:
+    return [climb for climb in climbs if climb is not None]
 
 
 def _climb(problem: FitProblem, start: FloatArray, *, warm: bool = True) -> Climb | None:
