@@ -7,17 +7,19 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from zoo import ZOO
+from zoo import CONSTRAINED, ZOO
 
 import fosa_sem as fs
 from fosa_sem.errors import EngineError, OptionError
 from fosa_sem.fiml.engines.base import Estimates, find_engine
 from fosa_sem.fiml.problem import FitProblem
 
-SINGLE_GROUP = [entry for entry in ZOO if "group" not in entry.options]
+EXPRESSIBLE = [
+    entry for entry in ZOO if "group" not in entry.options and "==" not in entry.model and entry.name not in CONSTRAINED
+]
 
 
-@pytest.mark.parametrize("entry", SINGLE_GROUP, ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", EXPRESSIBLE, ids=lambda e: e.name)
 def test_semopy_reaches_our_likelihood(entry) -> None:
     ours = entry.fit(entry.data())
     theirs = entry.fit(entry.data(), engine="semopy")
@@ -67,6 +69,19 @@ def test_semopy_does_not_depend_on_units_or_names() -> None:
     )
     model = "f =~ START + DEFINE + größe + t1"
     assert fs.cfa(model, odd, engine="semopy").loglik == pytest.approx(fs.cfa(model, odd).loglik, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("model", "feature"),
+    [
+        ("f =~ x1 + a*x2 + b*x3\na == 2*b", "'=='"),
+        ("f =~ x1 + a*x2 + b*x3\na < 2*b\na > 0", "'<', '>'"),
+        ("f =~ x1 + lower(0)*x2 + x3", r"bounds \(lower\(\), upper\(\)\)"),
+    ],
+)
+def test_semopy_names_the_constraints_it_does_not_know(model: str, feature: str) -> None:
+    with pytest.raises(EngineError, match=feature):
+        fs.cfa(model, fs.datasets.load_holzinger_swineford(), engine="semopy")
 
 
 def test_semopy_says_what_it_cannot_do() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from zoo import BY_NAME, NAMES, ZOO, fitted
+from zoo import BY_NAME, CONSTRAINED, NAMES, ZOO, fitted
 
 from fosa_sem import SemResults
 from fosa_sem.errors import AdmissibilityWarning
@@ -73,9 +73,6 @@ def test_no_nearby_point_is_better(name: str) -> None:
                 assert (problem.distances(other)[len(problem.restrictions.equalities) :] > -1e-6).all()
             # What a violation of 1e-9 standard errors may gain.
             assert problem.value_and_gradient(other)[0] <= best + 1e-7
-
-
-CONSTRAINED = [m.name for m in ZOO if any(s in m.model for s in ("<", ">", "lower", "upper"))]
 
 
 @pytest.mark.parametrize("name", CONSTRAINED)

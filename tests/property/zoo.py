@@ -318,6 +318,9 @@ ZOO = (
 
 BY_NAME = {model.name: model for model in ZOO}
 NAMES = tuple(BY_NAME)
+EVEN = tuple(model.name for model in ZOO if not model.units)
+"""Models whose parameters are of similar size, so that differences with one step are exact enough."""
+CONSTRAINED = tuple(model.name for model in ZOO if any(s in model.model for s in ("<", ">", "lower", "upper")))
 
 
 @cache
