@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.data.sample import Sample, take_sample
+from fosa_sem.data.sample import GroupSample, Sample, take_sample
 from fosa_sem.errors import (
     CollinearityWarning,
     CoverageWarning,
@@ -33,6 +35,8 @@ from fosa_sem.syntax.names import VariableNames, classify, with_auxiliary
 from fosa_sem.syntax.options import TableOptions
 from fosa_sem.syntax.statements import Statement
 from fosa_sem.syntax.table import ParameterTable
+
+FloatArray = NDArray[np.float64]
 
 UNBOUNDED = (
     "too few rows have enough values for the saturated model, whose likelihood grows without bound: chi-square and the "
@@ -66,7 +70,7 @@ def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: Fit
     table = build_table(statements, switches, len(sample.groups), options.auxiliary)
     patterns, saturated = _likelihood(names, sample, resolved, options.ridge)
     if switches.fixed_x and names.observed_x:
-        table = table.with_exogenous([_exogenous_moments(names, s) for s in saturated])
+        table = table.with_exogenous([_exogenous_moments(names, s.mean, s.cov) for s in saturated])
     if options.start is not None:
         table = _with_start(table, options.start, strict=options.start_strict)
     return FitProblem(
@@ -132,11 +136,48 @@ def _check_dependence(
         warnings.warn(UNBOUNDED, CoverageWarning, stacklevel=3)
 
 
-def _exogenous_moments(names: VariableNames, moments: SaturatedMoments) -> dict[tuple[str, str], float]:
+def _exogenous_moments(names: VariableNames, mean: FloatArray, cov: FloatArray) -> dict[tuple[str, str], float]:
     at = {name: names.observed.index(name) for name in names.observed_x}
-    values = {(a, b): float(moments.cov[i, j]) for a, i in at.items() for b, j in at.items()}
-    values.update({(a, ""): float(moments.mean[i]) for a, i in at.items()})
+    values = {(a, b): float(cov[i, j]) for a, i in at.items() for b, j in at.items()}
+    values.update({(a, ""): float(mean[i]) for a, i in at.items()})
     return values
+
+
+def refilled(
+    problem: FitProblem, groups: tuple[GroupSample, ...], resolved: ResolvedOptions, *, moments: bool
+) -> FitProblem:
+    """The same model on other rows, such as those of a bootstrap draw.
+
+    Parameters
+    ----------
+    problem : FitProblem
+    groups : tuple of GroupSample
+        As many as the problem has.
+    resolved : ResolvedOptions
+    moments : bool
+        Compute the saturated moments also where the likelihood does not need them; otherwise those of ``problem``
+        stay.
+
+    Raises
+    ------
+    DependenceError
+        If columns have become exactly dependent, and moments are computed.
+    """
+    table, names = problem.table, problem.table.names
+    sample = replace(problem.sample, groups=groups)
+    # Rows with holes stand for themselves in FIML, and exogenous variables have none unless missing="fiml.x".
+    if not moments and resolved.missing == "ml":
+        patterns, saturated = tuple(g.patterns for g in groups), problem.saturated
+        exogenous = [g.patterns.pairwise_moments() for g in groups]
+    else:
+        patterns, saturated = _likelihood(names, sample, resolved, ridge=0.0)
+        exogenous = [(s.mean, s.cov) for s in saturated]
+    if table.fixed_x and names.observed_x:
+        table = table.with_exogenous([_exogenous_moments(names, *pair) for pair in exogenous])
+    return replace(
+        problem, table=table, sample=sample, maps=compile_ram(table, [s.mean for s in saturated]), patterns=patterns,
+        saturated=saturated,
+    )  # fmt: skip
 
 
 def _with_start(table: ParameterTable, start: Mapping[str, float], *, strict: bool) -> ParameterTable:

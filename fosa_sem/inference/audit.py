@@ -105,6 +105,16 @@ def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, basis
     )  # fmt: skip
 
 
+def is_proper(problem: FitProblem, theta: FloatArray) -> bool:
+    """Whether no variance is negative, nor a covariance matrix of latent variables or residuals indefinite."""
+    latent = (ram.matrices(theta).cov[ram.n_observed :, ram.n_observed :] for ram in problem.maps)
+    return (
+        not _negative_variances(problem, theta)
+        and not _improper_residual(problem, theta)
+        and all(_eigen(cov)[0] >= -IMPROPER for cov in latent)
+    )
+
+
 def _rank(information: FloatArray) -> int:
     values = correlation_eigenvalues(information)
     return int((values > SINGULAR * values.max(initial=0.0)).sum())

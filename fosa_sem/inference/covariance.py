@@ -41,7 +41,7 @@ def covariance_of_estimates(
     if options.se == "none":
         return None
     bread = model.inverse(information_about_theta(problem, model, options.information))
-    if bread is None or options.se in ("standard", "bootstrap"):
+    if bread is None or options.se == "standard":
         return bread
     if options.se == "robust.huber.white":
         return np.asarray(bread @ squared_scores(problem, model, options.information) @ bread)

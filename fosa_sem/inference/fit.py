@@ -21,6 +21,7 @@ from fosa_sem.inference.baseline import ReferenceModels, reference_models
 from fosa_sem.inference.covariance import covariance_of_estimates
 from fosa_sem.inference.identification import check_identified
 from fosa_sem.inference.options import HESSIAN, FitOptions, ResolvedOptions
+from fosa_sem.inference.resampling import Draws, resample
 from fosa_sem.inference.saturated_information import SaturatedInformation
 from fosa_sem.inference.scaled_tests import CorrectedTest, Scaling, corrected_test, scaling
 from fosa_sem.inference.tested import TestedModel, information_about_theta, tested_model
@@ -56,6 +57,8 @@ class FimlFit:
     iterations : int or None
     notes : tuple of str
         What the reader of any output must know.
+    draws : Draws or None
+        Bootstrap draws of theta, for ``se="bootstrap"``.
     """
 
     model: str
@@ -70,6 +73,7 @@ class FimlFit:
     audit: Audit
     iterations: int | None
     notes: tuple[str, ...]
+    draws: Draws | None = None
 
     @property
     def table(self) -> ParameterTable:
@@ -265,8 +269,12 @@ def evaluate_fit(
     found_audit = auditing.audit(problem, theta, hessian, tested.basis)
     if not options.ridge:  # the dependence explains what the audit finds, and its own warning says so
         auditing.warn(found_audit)
+    draws = None
     if options.ridge:
         vcov = None
+    elif resolved.se == "bootstrap":
+        draws = resample(problem, theta, resolved, n=options.bootstrap, seed=options.seed)
+        vcov = draws.covariance()
     elif resolved.se == "standard" and resolved.information == HESSIAN:
         vcov = tested.inverse(hessian)
     else:
@@ -274,7 +282,7 @@ def evaluate_fit(
     return FimlFit(
         model=model, options=options, resolved=resolved, problem=problem, theta=theta, tested=tested, vcov=vcov,
         saturated=saturated, references=reference_models(problem), audit=found_audit, iterations=iterations,
-        notes=notes,
+        notes=notes, draws=draws,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fosa_sem.inference.bootstrap import IntervalType, row_intervals
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.fmi import missing_information
 from fosa_sem.inference.standardized import (
@@ -25,8 +26,9 @@ def is_free(fit: FimlFit) -> list[bool]:
 
 
 def parameter_estimates(
-    fit: FimlFit, *, level: float = 0.95, standardized: bool = False, fmi: bool = False
-) -> pd.DataFrame:
+    fit: FimlFit, *, level: float = 0.95, standardized: bool = False, fmi: bool = False,
+    boot_ci_type: IntervalType = "perc",
+) -> pd.DataFrame:  # fmt: skip
     """Estimates with standard errors, z tests and intervals (lavaan: ``parameterEstimates()``).
 
     Parameters
@@ -38,6 +40,8 @@ def parameter_estimates(
         Add std_lv, std_all and std_nox.
     fmi : bool, default False
         Add the fraction of missing information.
+    boot_ci_type : {"perc", "norm", "basic", "bca.simple", "bca"}, default "perc"
+        Kind of the intervals of a fit with ``se="bootstrap"``.
 
     Returns
     -------
@@ -53,10 +57,16 @@ def parameter_estimates(
     est = np.array([*values, *(d.value for d in defined)])
     slopes = np.vstack([jacobian, *(d.gradient for d in defined)])
     se = delta_se(slopes, fit.vcov)
+    limits = None
+    if fit.draws is not None:
+        limits, of_definitions = row_intervals(fit, est, boot_ci_type, level)
+        se[len(values) :] = of_definitions
     columns: dict[str, Any] = {
         "lhs": names["lhs"], "op": names["op"], "rhs": names["rhs"], "label": label, "group": names["group"],
         "est": est, "se": se, **inference_columns(est, se, level),
     }  # fmt: skip
+    if limits is not None:
+        columns["ci_lower"], columns["ci_upper"] = limits.T
     # A Wald test knows nothing of a bound that stops the estimate: lavaan gives no p-value there.
     columns["pvalue"][_rows_at_bounds(fit)] = np.nan
     if standardized:

@@ -61,10 +61,45 @@ class NativeEngine:
         """
         start = starting_values(problem)
         best = _within(problem, start) if problem.restrictions else _best_climb(problem, [start])
-        theta = problem.equality.expand(best.point)
-        for bound in problem.restrictions.bounds:  # exactly there, where a step ended on it
-            theta[bound.index] = bound.sign * max(bound.sign * theta[bound.index], bound.sign * bound.limit)
-        return Estimates(theta=theta, iterations=best.iterations)
+        return Estimates(theta=_at(problem, best), iterations=best.iterations)
+
+
+def estimate_nearby(problem: FitProblem, theta: FloatArray, information: FloatArray) -> FloatArray | None:
+    """The maximum that one climb from a point reaches; for data much like those whose maximum the point is.
+
+    Parameters
+    ----------
+    problem : FitProblem
+        Its saturated moments are not used.
+    theta : ndarray, shape (k,)
+    information : ndarray, shape (k, k)
+        About theta, where the climb starts: its first metric.
+
+    Returns
+    -------
+    ndarray, shape (k,), or None
+        None if the climb did not arrive.
+    """
+    start, basis = problem.equality.reduce(theta), problem.equality.basis
+    metric = positive_definite(basis.T @ information @ basis)
+    if problem.restrictions:
+        start, violated = nearest_admissible(start, constraints_of(problem), metric)
+        if violated.any():
+            return None
+    if not math.isfinite(problem.value_and_gradient(problem.equality.expand(start))[0]):
+        return None
+    climb = _finish(problem, start, metric)
+    if not (climb.converged and _promise(problem, climb) < TOLERANCE):
+        climb = _renew(problem, climb)
+    return _at(problem, climb) if climb.converged else None
+
+
+def _at(problem: FitProblem, climb: Climb) -> FloatArray:
+    """Theta where a climb ended; exactly on a bound, where a step ended on it."""
+    theta = problem.equality.expand(climb.point)
+    for bound in problem.restrictions.bounds:
+        theta[bound.index] = bound.sign * max(bound.sign * theta[bound.index], bound.sign * bound.limit)
+    return theta
 
 
 def _within(problem: FitProblem, start: FloatArray) -> Climb:
