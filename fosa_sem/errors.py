@@ -109,3 +109,7 @@ class AdmissibilityWarning(FosaWarning):
 
 class CollinearityWarning(FosaWarning):
     """Columns are exactly dependent and a stated ridge was added."""
+
+
+class CongenialityWarning(FosaWarning):
+    """An analysis of imputed data asks for what the imputation model rules out."""
