@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from fosa_sem.errors import ConvergenceError, FosaError, FosaWarning, OptionError
+from fosa_sem.fiml.problem import ACTIVE, FitProblem
 from fosa_sem.imputation.completion import FloatArray
 from fosa_sem.inference.fit import FimlFit, fit
-from fosa_sem.model.ram import RamMap
 from fosa_sem.model.scaling import correlation_eigenvalues
 
 ParameterDraws = Literal["normal", "bootstrap"]
@@ -33,8 +33,8 @@ class DrawnParameters:
     ----------
     theta : ndarray, shape (m, k)
     redrawn : int
-        Draws thrown away because the covariance matrix that they imply is not positive definite, or because a
-        bootstrap sample could not be fitted.
+        Draws thrown away because the covariance matrix that they imply is not positive definite, because they break an
+        inequality or bound of the model, or because a bootstrap sample could not be fitted.
     kind : {"normal", "bootstrap"}
     """
 
@@ -79,7 +79,7 @@ def draw_parameters(fit: FimlFit, data: pd.DataFrame, m: int, seed: int, kind: P
         rng = np.random.default_rng([seed, i, 0])
         for _ in range(MAX_REDRAWS if kind == "normal" else MAX_REDRAWS // 20):
             theta = draw(rng)
-            if theta is not None and is_proper(fit.problem.maps, theta):
+            if theta is not None and is_proper(fit.problem, theta):
                 break
             redrawn += 1
         else:
@@ -92,12 +92,17 @@ def draw_parameters(fit: FimlFit, data: pd.DataFrame, m: int, seed: int, kind: P
     return DrawnParameters(theta=np.array(thetas).reshape(m, -1), redrawn=redrawn, kind=kind)
 
 
-def is_proper(maps: tuple[RamMap, ...], theta: FloatArray) -> bool:
-    """Whether the covariance matrix of the observed variables is positive definite in every group."""
+def is_proper(problem: FitProblem, theta: FloatArray) -> bool:
+    """Whether the implied covariance matrices are positive definite, and theta keeps its inequalities and bounds."""
     try:
-        return all(correlation_eigenvalues(ram.moments(theta)[1])[0] > SMALLEST for ram in maps)
+        if not all(correlation_eigenvalues(ram.moments(theta)[1])[0] > SMALLEST for ram in problem.maps):
+            return False
+        if len(problem.restrictions) == 0:
+            return True
+        inequalities = problem.distances(theta)[len(problem.restrictions.equalities) :]
     except np.linalg.LinAlgError:
         return False
+    return bool((inequalities > -ACTIVE).all())
 
 
 def _normal_draws(fit: FimlFit) -> Callable[[np.random.Generator], FloatArray | None]:
