@@ -118,7 +118,7 @@ def check_limits_are_possible(
     for mean, cov in zip(means, covs, strict=True):
         sd = np.sqrt(np.diag(cov))
         inside = special.ndtr((limits.upper - mean) / sd) - special.ndtr((limits.lower - mean) / sd)
-        for j in np.flatnonzero(limits.bounded & (inside < POSSIBLE)):
+        for j in np.flatnonzero(limits.bounded & (inside < POSSIBLE)).tolist():
             raise OptionError(
                 f"bounds of {variables[j]!r}: the model gives values between {limits.lower[j]:g} and "
                 f"{limits.upper[j]:g} a probability of {inside[j]:.0e} (mean {mean[j]:.4g}, SD {sd[j]:.4g}); check the "
@@ -133,7 +133,7 @@ def check_new_values(variables: Sequence[str], rules: ColumnRules, values: Float
     ------
     DataError
     """
-    for j in np.flatnonzero(rules.ordinal):
+    for j in np.flatnonzero(rules.ordinal).tolist():
         _check_seen(variables[j], values[:, j], rules.categories[j])
     _check_whole(variables, values, rules.integer)
 
@@ -169,7 +169,7 @@ def _limits(variables: Sequence[str], values: FloatArray, bounds: Limits) -> tup
 
 
 def _check_whole(variables: Sequence[str], values: FloatArray, integer: BoolArray) -> None:
-    for j in np.flatnonzero(integer):
+    for j in np.flatnonzero(integer).tolist():
         seen = values[~np.isnan(values[:, j]), j]
         broken = seen[seen != np.rint(seen)]
         if broken.size:

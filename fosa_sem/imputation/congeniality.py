@@ -1,4 +1,4 @@
-"""Does the imputation model allow for what the analysis estimates?"""
+"""Whether the imputation model allows for what the analysis estimates."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -28,25 +30,63 @@ from fosa_sem.model.ram import RamMap
 IntArray = NDArray[np.intp]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrawOptions:
-    """How cells are drawn; explained in `fosa_sem.SemResults.multiple_imputations`.
+class DrawKeywords(TypedDict, total=False):
+    """How missing cells are drawn: keyword arguments of `SemResults.multiple_imputations` and `fosa_sem.impute`.
 
     Attributes
     ----------
     bounds : mapping of str to (low, high), optional
-    integers, pmm : str or sequence of str
+        Limits of variables, None for no limit. Values are drawn from the normal distribution truncated to them, not
+        moved to them.
+    integers : str or sequence of str
+        Variables of whole numbers: draws are rounded, those of bounded ones from half a unit around the limits.
+    pmm : str or sequence of str
+        Variables whose missing cells take observed values, by predictive mean matching on the model's predictions. The
+        choice among donors follows the joint draw of a row's cells, so that these stay correlated.
     ordinal : str, sequence of str, or mapping of str to categories
-    donors : int
-    parameter_draws : {"normal", "bootstrap"}
+        Variables of ordered categories (also of two), coded by numbers: a draw is taken for the normal variable behind
+        them and cut where the model's predictions of observed cells reproduce the observed shares.
+    donors : int, default 5
+        For pmm.
+    parameter_draws : {"normal", "bootstrap"}, default "normal"
+        From N(theta, vcov), redrawn where the implied covariance matrix is not positive definite; or the estimates of
+        samples of rows drawn with replacement.
     """
+
+    bounds: Limits | None
+    integers: Names
+    pmm: Names
+    ordinal: Names | Mapping[str, Sequence[float]]
+    donors: int
+    parameter_draws: ParameterDraws
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawOptions:
+    """The same with its defaults."""
 
     bounds: Limits | None = None
     integers: Names = ()
     pmm: Names = ()
-    ordinal: Names = ()
+    ordinal: Names | Mapping[str, Sequence[float]] = ()
     donors: int = 5
     parameter_draws: ParameterDraws = "normal"
+
+
+def draw_options(given: DrawKeywords) -> DrawOptions:
+    """Check the names of keyword arguments.
+
+    Raises
+    ------
+    OptionError
+        For an unknown option, with the known ones.
+    """
+    unknown = [name for name in given if name not in DrawKeywords.__annotations__]
+    if unknown:
+        raise OptionError(
+            f"multiple imputation has no option {unknown[0]!r}; there are {', '.join(DrawKeywords.__annotations__)}"
+        )
+    return DrawOptions(**given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,8 +258,14 @@ def _predicted(fit: FimlFit, rules: ColumnRules) -> tuple[tuple[FloatArray, ...]
                 if rules.matched[j]:
                     donors[g, int(j)] = Donors(predicted=mean, values=values)
     cuts = tuple(
-        thresholds(*(np.concatenate(part) for part in zip(*parts[j], strict=True)), categories)
+        thresholds(*_together(parts[j]), categories)
         if rules.ordinal[j] else np.zeros(0)
         for j, categories in enumerate(rules.categories)
     )  # fmt: skip
     return cuts, donors
+
+
+def _together(parts: list[tuple[FloatArray, FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Values, means and SDs of all groups."""
+    values, means, sds = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return values, means, sds

@@ -32,7 +32,10 @@ FAILURES = (ConvergenceError, DataError, EngineError, IdentificationError, np.li
 class Tables(Protocol):
     """Completed tables, counted from 1."""
 
-    m: int
+    @property
+    def m(self) -> int:
+        """How many."""
+        ...
 
     def complete(self, i: int) -> pd.DataFrame:
         """Completed table i."""

@@ -119,7 +119,7 @@ class GroupMoments:
         scale = np.sqrt(np.diag(cov))
         inverse = np.linalg.inv(np.linalg.cholesky(cov / np.outer(scale, scale)))
         precision = inverse.T @ inverse
-        return cls(mean=mean, scale=scale, precision=precision, root=np.linalg.cholesky(precision))
+        return cls(mean=mean, scale=scale, precision=precision, root=np.asarray(np.linalg.cholesky(precision)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +169,8 @@ def draw_batch(
     pulls = np.take_along_axis(deviations @ moments.precision, columns, axis=1)
     pushes = np.take_along_axis(normals((len(rows), values.shape[1])) @ moments.root.T, columns, axis=1)
     block = moments.precision[batch.patterns[:, :, None], batch.patterns[:, None, :]]
-    covs = np.linalg.inv(block)
-    both = np.matmul(covs[batch.owner], np.stack([-pulls, pushes], axis=2))
+    covs: FloatArray = np.asarray(np.linalg.inv(block))
+    both: FloatArray = np.matmul(covs[batch.owner], np.stack([-pulls, pushes], axis=2))
     scale = moments.scale[columns]
     centre = moments.mean[columns] + scale * both[:, :, 0]
     if shift is not None:

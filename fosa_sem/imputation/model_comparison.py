@@ -94,7 +94,9 @@ def _same_imputations(fit0: PooledSem, fit1: PooledSem) -> tuple[PooledFits, Poo
     if fit0.m != fit1.m or fits0.template.sample.n_used != fits1.template.sample.n_used:
         raise OptionError("the models were fitted to different imputations")
     if set(names[0]) != set(names[1]):
-        raise OptionError(f"nested models have the same observed variables: {', '.join(names[0])}; {', '.join(names[1])}")
+        raise OptionError(
+            f"nested models have the same observed variables: {', '.join(names[0])}; {', '.join(names[1])}"
+        )
     order = [names[0].index(name) for name in names[1]]
     for a, b in zip(fits0.each, fits1.each, strict=True):
         pairs = zip(a.moments, b.moments, strict=True)
@@ -177,7 +179,8 @@ def _as_full(fits0: PooledFits, table1: ParameterTable) -> tuple[FloatArray, Flo
 
 def _not_nested(row: Row) -> OptionError:
     return OptionError(
-        f"D1 compares parameters, and {row.lhs} {row.op} {row.rhs} has no counterpart in the other model; take D2, D3 or D4"
+        f"D1 compares parameters, and {row.lhs} {row.op} {row.rhs} has no counterpart in the other model; take "
+        "D2, D3 or D4"
     )
 
 

@@ -90,11 +90,10 @@ class MultipleImputation:
 
     @property
     def where(self) -> pd.DataFrame:
-        """Which cells are imputed: a table of True and False with the rows and columns of ``table`` (mice: ``where``)."""
+        """Which cells are imputed, with the rows and columns of ``table`` (mice: ``where``)."""
         where = self.table.isna()
-        for name in where.columns if self.draws else ():
-            if name not in self.draws.variables:
-                where[name] = False
+        if self.draws is not None:
+            where.loc[:, [name not in self.draws.variables for name in where.columns]] = False
         return where
 
     def complete(self, i: int) -> pd.DataFrame:

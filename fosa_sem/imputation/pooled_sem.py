@@ -11,8 +11,14 @@ import numpy as np
 import pandas as pd
 
 from fosa_sem.data.checks import check_names, column_parts
-from fosa_sem.errors import AdmissibilityWarning, CongenialityWarning, ConvergenceError, ConvergenceWarning, DataError
-from fosa_sem.errors import OptionError
+from fosa_sem.errors import (
+    AdmissibilityWarning,
+    CongenialityWarning,
+    ConvergenceError,
+    ConvergenceWarning,
+    DataError,
+    OptionError,
+)
 from fosa_sem.imputation.congeniality import lacking
 from fosa_sem.imputation.imputed_fit import Tables, fit_each
 from fosa_sem.imputation.pooled_fits import PooledFits
@@ -274,9 +280,7 @@ def _check_complete(model: str, options: FitOptions) -> Callable[[pd.DataFrame],
     return check
 
 
-def _warn(
-    fits: PooledFits, failed: tuple[tuple[int, str], ...], m: int, imputation_model: FimlFit | None
-) -> None:
+def _warn(fits: PooledFits, failed: tuple[tuple[int, str], ...], m: int, imputation_model: FimlFit | None) -> None:
     improper = sum(fit.improper for fit in fits.each)
     if improper:
         warnings.warn(

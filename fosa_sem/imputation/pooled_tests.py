@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from fosa_sem.imputation.completion import FloatArray
 
@@ -123,12 +123,12 @@ def d4(
 def as_chisquare(test: pd.Series) -> pd.Series:
     """The test as if the number of imputations were large: chisq, df, pvalue, riv, fmi (lavaan.mi: ``asymptotic``)."""
     chisq, df = test["F"] * test["df1"], test["df1"]
-    values = {"chisq": chisq, "df": df, "pvalue": float(stats.chi2.sf(chisq, df)), "riv": test["riv"]}
+    values = {"chisq": chisq, "df": df, "pvalue": float(special.chdtrc(df, chisq)), "riv": test["riv"]}
     return pd.Series({**values, "fmi": test["fmi"]}, name=test.name)
 
 
 def _f_test(statistic: float, df1: float, df2: float, riv: float) -> pd.Series:
-    p = stats.f.sf(statistic, df1, df2) if math.isfinite(df2) else stats.chi2.sf(statistic * df1, df1)
+    p = special.fdtrc(df1, df2, statistic) if math.isfinite(df2) else special.chdtrc(df1, statistic * df1)
     values = {"F": statistic, "df1": float(df1), "df2": float(df2), "pvalue": float(p), "riv": riv}
     return pd.Series({**values, "fmi": riv / (1.0 + riv)})
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from fosa_sem.errors import OptionError
 from fosa_sem.imputation.completion import FloatArray
@@ -102,9 +102,9 @@ def with_pooled_inference(
     se = np.sqrt(pooling.total) if se is None else se
     free = se > 0
     t = np.divide(frame[value].to_numpy(dtype=float), se, out=np.full(len(frame), math.nan), where=free)
-    width = np.where(free, stats.t.ppf(0.5 + level / 2.0, pooling.df) * se, se)
+    width = np.where(free, special.stdtrit(pooling.df, 0.5 + level / 2.0) * se, se)
     return frame.assign(
-        se=se, t=t, df=np.where(free, pooling.df, math.nan), pvalue=2.0 * stats.t.sf(np.abs(t), pooling.df),
+        se=se, t=t, df=np.where(free, pooling.df, math.nan), pvalue=2.0 * special.stdtr(pooling.df, -np.abs(t)),
         ci_lower=frame[value] - width, ci_upper=frame[value] + width,
     )  # fmt: skip
 
@@ -147,9 +147,7 @@ class Pooled:
     @property
     def scalar(self) -> ScalarPooling:
         """Each estimate by itself."""
-        return ScalarPooling(
-            m=self.m, within=np.diag(self.within), between=np.diag(self.between), dfcom=self.dfcom
-        )
+        return ScalarPooling(m=self.m, within=np.diag(self.within), between=np.diag(self.between), dfcom=self.dfcom)
 
     @property
     def params(self) -> pd.Series:
@@ -239,8 +237,8 @@ def pool(analyses: Sequence[Any] | pd.DataFrame, *, dfcom: float | None = None) 
         dfcom = min(numbers) if len(numbers) == len(pairs) else math.inf
     if not dfcom > 0:
         raise OptionError(f"dfcom must be greater than 0, got {dfcom!r}")
-    estimates = np.array([pair[0].to_numpy(dtype=float) for pair in pairs])
-    return Pooled(names=names, estimates=estimates, within=np.mean(covs, axis=0), dfcom=float(dfcom))
+    values = np.array([estimates.to_numpy(dtype=float) for estimates, _ in pairs])
+    return Pooled(names=names, estimates=values, within=np.mean(covs, axis=0), dfcom=float(dfcom))
 
 
 def _estimates(analysis: Any) -> tuple[pd.Series, FloatArray]:

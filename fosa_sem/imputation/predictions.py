@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from fosa_sem.imputation.completion import FloatArray, iterate_patterns
 from fosa_sem.imputation.missing_cells import GroupMoments
@@ -15,9 +15,7 @@ from fosa_sem.imputation.missing_cells import GroupMoments
 IntArray = NDArray[np.intp]
 
 
-def leave_one_out(
-    values: FloatArray, columns: Sequence[int], moments: GroupMoments
-) -> tuple[FloatArray, FloatArray]:
+def leave_one_out(values: FloatArray, columns: Sequence[int], moments: GroupMoments) -> tuple[FloatArray, FloatArray]:
     """Conditional mean and SD of each observed cell given the other observed cells of its row.
 
     Parameters
@@ -44,7 +42,7 @@ def leave_one_out(
     place = {column: c for c, column in enumerate(columns)}
     for rows, pattern, _ in iterate_patterns(~np.isnan(values)):
         seen = np.flatnonzero(pattern)
-        wanted = [(i, place[j]) for i, j in enumerate(seen) if j in place]
+        wanted = [(i, place[j]) for i, j in enumerate(seen.tolist()) if j in place]
         if not wanted:
             continue
         at, into = (np.array(part) for part in zip(*wanted, strict=True))
@@ -52,8 +50,8 @@ def leave_one_out(
         own = inverse[at, at]
         mean[np.ix_(rows, into)] = z[np.ix_(rows, seen[at])] - z[np.ix_(rows, seen)] @ inverse[:, at] / own
         sd[np.ix_(rows, into)] = 1.0 / np.sqrt(own)
-    at = list(columns)
-    return moments.mean[at] + moments.scale[at] * mean, moments.scale[at] * sd
+    location, scale = moments.mean[list(columns)], moments.scale[list(columns)]
+    return location + scale * mean, scale * sd
 
 
 def thresholds(column: FloatArray, mean: FloatArray, sd: FloatArray, categories: FloatArray) -> FloatArray:
@@ -77,6 +75,8 @@ def thresholds(column: FloatArray, mean: FloatArray, sd: FloatArray, categories:
     conditional on what the rows show, this holds for data that are missing at random too, unlike cuts at the
     quantiles of the observed cells (compare the adaptive rounding of Bernaards, Belin & Schafer 2007).
     """
+    from scipy import optimize  # slow to load, and not needed by most imputations
+
     span = 40.0 * sd.max()
     cuts = []
     for category in categories[1:]:

@@ -59,8 +59,7 @@ def truncated_residuals(
         for j in range(k):
             pull = np.einsum("rk,rk->r", precision[:, j], state) - precision[:, j, j] * state[:, j]
             mean = -pull * sd[:, j] ** 2
-            limits = ((limit[:, j] - mean) / sd[:, j] for limit in (low, high))
-            state[:, j] = np.clip(
-                mean + sd[:, j] * truncated_normal(*limits, uniform[:, j]), low[:, j], high[:, j]
-            )  # adding the mean rounds
-    return state
+            a, b = (low[:, j] - mean) / sd[:, j], (high[:, j] - mean) / sd[:, j]
+            drawn = mean + sd[:, j] * truncated_normal(a, b, uniform[:, j])
+            state[:, j] = np.clip(drawn, low[:, j], high[:, j])  # adding the mean rounds
+    return np.asarray(state)
