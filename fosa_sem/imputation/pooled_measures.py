@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ class Likelihoods:
 
 def model_likelihoods(fits: PooledFits, method: TestMethod) -> Likelihoods:
     """Those of the model itself."""
-    n, data, stacked = _moments(fits)
+    n, _, stacked = _moments(fits)
     pooled = [ram.moments(fits.theta) for ram in fits.pooled.problem.maps]
     of_stacked = math.nan
     if method == "D4":
@@ -61,7 +62,7 @@ def model_likelihoods(fits: PooledFits, method: TestMethod) -> Likelihoods:
         of_stacked = loglik_at(n, stacked, [ram.moments(theta) for ram in problem.maps])
     return Likelihoods(
         each=np.array([fit.loglik + fit.exogenous for fit in fits.each]),
-        pooled=float(np.mean([loglik_at(n, own, pooled) for own in data])), stacked=of_stacked,
+        pooled=_mean_loglik(fits, pooled), stacked=of_stacked,
         npar=fits.template.npar,
     )  # fmt: skip
 
@@ -72,18 +73,17 @@ def saturated_likelihoods(fits: PooledFits) -> Likelihoods:
     average = mean_moments(data)
     return Likelihoods(
         each=np.array([fit.loglik + fit.exogenous + fit.chisq / 2.0 for fit in fits.each]),
-        pooled=float(np.mean([loglik_at(n, own, average) for own in data])),
+        pooled=_mean_loglik(fits, average),
         stacked=loglik_at(n, stacked, stacked), npar=fits.template.references.saturated_npar,
     )  # fmt: skip
 
 
 def baseline_likelihoods(fits: PooledFits) -> Likelihoods:
     """Those of the baseline model, whose parameters are moments."""
-    n, data, _ = _moments(fits)
     average = mean_moments([fit.baseline for fit in fits.each])
     own = [fit.loglik + fit.exogenous + (fit.chisq - fit.chisq_baseline) / 2.0 for fit in fits.each]
     return Likelihoods(
-        each=np.array(own), pooled=float(np.mean([loglik_at(n, d, average) for d in data])),
+        each=np.array(own), pooled=_mean_loglik(fits, average),
         stacked=float(reference_models(_stacked_problem(fits)).baseline.sum()) / fits.m,
         npar=fits.template.references.baseline_npar,
     )  # fmt: skip
@@ -93,6 +93,15 @@ def _moments(fits: PooledFits) -> tuple[list[float], list[tuple[MomentPair, ...]
     """Rows per group, moments of every table, and those of all tables below each other."""
     data = [fit.moments for fit in fits.each]
     return fits.template.n_rows.tolist(), data, stacked_moments(data)
+
+
+def _mean_loglik(fits: PooledFits, implied: Sequence[MomentPair]) -> float:
+    """Average over tables of the log-likelihood at pooled moments; without a mean structure means are each table's."""
+    n, data, _ = _moments(fits)
+    if fits.template.table.meanstructure:
+        return float(np.mean([loglik_at(n, own, implied) for own in data]))
+    with_means = [[(m, cov) for (m, _), (_, cov) in zip(own, implied, strict=True)] for own in data]
+    return float(np.mean([loglik_at(n, own, pairs) for own, pairs in zip(data, with_means, strict=True)]))
 
 
 def _stacked_problem(fits: PooledFits) -> FitProblem:
