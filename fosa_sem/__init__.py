@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fosa_sem import datasets, errors
-from fosa_sem.api import cfa, growth, lavaan, sem
+from fosa_sem.api import cfa, growth, impute, lavaan, sem
 from fosa_sem.data.reading import read_table
 from fosa_sem.imputation.completion import Completion, GaussianRule
+from fosa_sem.imputation.multiple import MultipleImputation
+from fosa_sem.imputation.pooled_sem import PooledSem
 from fosa_sem.inference.moments import Moments
 from fosa_sem.results import SemResults
 from fosa_sem.syntax.read import parameter_table, parse
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from fosa_sem.evaluate.experiment import compare
     from fosa_sem.evaluate.masking import mask_cells
     from fosa_sem.evaluate.metrics import imputation_metrics
+    from fosa_sem.imputation.model_comparison import pool_lrt
+    from fosa_sem.imputation.pooling import pool
     from fosa_sem.imputer import FosaImputer
     from fosa_sem.refine.config import RefinerConfig
     from fosa_sem.refine.refiner import AttentionRefiner
@@ -31,13 +35,16 @@ _LAZY = {
     "compare": "fosa_sem.evaluate.experiment",
     "imputation_metrics": "fosa_sem.evaluate.metrics",
     "mask_cells": "fosa_sem.evaluate.masking",
+    "pool": "fosa_sem.imputation.pooling",
+    "pool_lrt": "fosa_sem.imputation.model_comparison",
 }
-"""Public names whose modules need torch, scikit-learn or scipy.stats: loaded when first asked for."""
+"""Public names whose modules are large (torch, scikit-learn, scipy.stats) or not needed by a fit: loaded when first
+asked for."""
 
 __all__ = [
-    "AttentionRefiner", "Completion", "FosaImputer", "GaussianRule", "Moments", "ParameterTable", "RefinerConfig",
-    "SemResults", "cfa", "compare", "datasets", "errors", "growth", "imputation_metrics", "lavaan", "mask_cells",
-    "parameter_table", "parse", "read_table", "sem",
+    "AttentionRefiner", "Completion", "FosaImputer", "GaussianRule", "Moments", "MultipleImputation", "ParameterTable",
+    "PooledSem", "RefinerConfig", "SemResults", "cfa", "compare", "datasets", "errors", "growth", "imputation_metrics",
+    "impute", "lavaan", "mask_cells", "parameter_table", "parse", "pool", "pool_lrt", "read_table", "sem",
 ]  # fmt: skip
 
 

@@ -113,3 +113,7 @@ class CollinearityWarning(FosaWarning):
 
 class InferenceWarning(FosaWarning):
     """A test, standard error or interval is not given, or is not quite what was asked for."""
+
+
+class CongenialityWarning(FosaWarning):
+    """An analysis of imputed data asks for what the imputation model rules out."""

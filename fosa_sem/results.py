@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,9 @@ from fosa_sem.data.writing import atomic_write_text
 from fosa_sem.errors import MissingDependencyError, OptionError
 from fosa_sem.imputation.completion import Completion
 from fosa_sem.imputation.conditional import complete
+from fosa_sem.imputation.draws import Adjustment, DrawKeywords, draw_options, model_draws
 from fosa_sem.imputation.factor_scores import ScoreMethod, augment, expected_values, factor_scores
+from fosa_sem.imputation.multiple import MultipleImputation
 from fosa_sem.inference.audit import Audit
 from fosa_sem.inference.casewise import casewise_loglik, casewise_scores
 from fosa_sem.inference.fit import FimlFit
@@ -28,8 +30,12 @@ from fosa_sem.inference.parameters import is_free, parameter_estimates
 from fosa_sem.inference.residuals import ResidualType, residuals
 from fosa_sem.inference.standardized import StandardizedType, r_squared, standardized_solution
 from fosa_sem.inference.tidy import glance, tidy
+from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.report.collect import collect_fit
 from fosa_sem.report.records import ImputationReport
+
+if TYPE_CHECKING:
+    from fosa_sem.refine.refiner import FittedRefiner
 
 FloatArray = NDArray[np.float64]
 
@@ -497,3 +503,66 @@ class SemResults:
             If an exogenous value is missing and the model was fitted with ``fixed_x=True``.
         """
         return complete(self.fit, self.data if data is None else data)
+
+    def multiple_imputations(
+        self, m: int = 20, seed: int = 0, *, data: pd.DataFrame | None = None,
+        refiner: Literal["attention"] | RefinerConfig | FittedRefiner | None = None,
+        **options: Unpack[DrawKeywords],
+    ) -> MultipleImputation:  # fmt: skip
+        """Draw m completed tables from the model: proper multiple imputations, for inference.
+
+        Each imputation draws parameters theta* ~ N(theta, vcov), and then all missing cells of a row jointly from their
+        normal distribution given theta* and what the row shows (Rubin 1987; Schafer 1997). Rows in which nothing is
+        observed are drawn too.
+
+        Parameters
+        ----------
+        m : int, default 20
+            Imputations.
+        seed : int, default 0
+            Imputation i has the same numbers whatever m and whatever the number of processes.
+        data : DataFrame, optional
+            Table to impute; the data of the fit by default.
+        refiner : {"attention"}, RefinerConfig or FittedRefiner, optional
+            Draw around refined values instead of conditional means, with the conditional covariances scaled, variable
+            by variable, to the refiner's mean squared error on held-out cells. This takes the network as known, its
+            error for missing cells to be that for held-out ones, and the correlations of what is left to be the
+            model's.
+        **options
+            See `DrawKeywords`: bounds, integers, pmm, ordinal, donors, parameter_draws.
+
+        Returns
+        -------
+        MultipleImputation
+
+        Raises
+        ------
+        OptionError
+            If vcov is not available (``parameter_draws="bootstrap"`` does without), an option is out of range, bounds
+            are impossible, or an exogenous value is missing and the model was fitted with ``fixed_x=True``.
+        DataError
+            If observed values contradict bounds, integers or ordinal, or a category was never observed.
+        ConvergenceError
+            If hardly any draw of parameters implies a proper covariance matrix.
+        """
+        completion = self.impute(data)
+        adjustment = None
+        if refiner is not None:
+            trained = _trained(refiner, self.impute(), seed)
+            adjustment = Adjustment.from_refined(completion, trained.refine(completion), trained.spread)
+        draws = model_draws(
+            self.fit, self.data, completion, m=m, seed=seed, options=draw_options(options), adjustment=adjustment
+        )
+        return MultipleImputation(table=completion.table, m=m, draws=draws, model=self.fit)
+
+
+def _trained(refiner: object, completion: Completion, seed: int) -> FittedRefiner:
+    """The refiner itself, or one trained on the completion."""
+    from fosa_sem.refine.refiner import AttentionRefiner, FittedRefiner
+
+    if isinstance(refiner, FittedRefiner):
+        return refiner
+    config = RefinerConfig(seed=seed) if refiner == "attention" else refiner
+    if not isinstance(config, RefinerConfig):
+        raise OptionError(f"refiner must be 'attention', a RefinerConfig, a FittedRefiner or None, got {refiner!r}")
+    return AttentionRefiner(config=config).fit(completion)

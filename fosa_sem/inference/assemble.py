@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from fosa_sem.errors import (
     OptionError,
     SourceSpan,
 )
+from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.saturated import SaturatedMoments, available_case_moments, saturated_moments
 from fosa_sem.inference.dependence import linear_relations
@@ -37,6 +38,7 @@ from fosa_sem.syntax.statements import Statement
 from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
+MomentPair = tuple[FloatArray, FloatArray]
 
 UNBOUNDED = (
     "too few rows have enough values for the saturated model, whose likelihood grows without bound: chi-square and the "
@@ -70,7 +72,7 @@ def assemble(statements: tuple[Statement, ...], data: pd.DataFrame, options: Fit
     table = build_table(statements, switches, len(sample.groups), options.auxiliary)
     patterns, saturated = _likelihood(names, sample, resolved, options.ridge)
     if switches.fixed_x and names.observed_x:
-        table = table.with_exogenous([_exogenous_moments(names, s.mean, s.cov) for s in saturated])
+        table = table.with_exogenous([exogenous_moments(names, s.mean, s.cov) for s in saturated])
     if options.start is not None:
         table = _with_start(table, options.start, strict=options.start_strict)
     return FitProblem(
@@ -136,7 +138,31 @@ def _check_dependence(
         warnings.warn(UNBOUNDED, CoverageWarning, stacklevel=3)
 
 
-def _exogenous_moments(names: VariableNames, mean: FloatArray, cov: FloatArray) -> dict[tuple[str, str], float]:
+def on_moments(problem: FitProblem, n: Sequence[float], moments: Sequence[MomentPair]) -> FitProblem:
+    """The same model for complete data with other moments.
+
+    Parameters
+    ----------
+    problem : FitProblem
+    n : sequence of float, one per group
+        Rows.
+    moments : sequence of (mean, cov), one per group
+        Covariances divided by n.
+    """
+    patterns = tuple(MissingPatterns.from_moments(rows, *pair) for rows, pair in zip(n, moments, strict=True))
+    saturated = tuple(
+        SaturatedMoments(mean=mean, cov=cov, loglik=evaluate(p, mean, cov).loglik, converged=True, degenerate=False)
+        for p, (mean, cov) in zip(patterns, moments, strict=True)
+    )
+    table = problem.table
+    if table.fixed_x and table.names.observed_x:
+        table = table.with_exogenous([exogenous_moments(table.names, *pair) for pair in moments])
+    maps = compile_ram(table, [s.mean for s in saturated])
+    return replace(problem, table=table, maps=maps, patterns=patterns, saturated=saturated)
+
+
+def exogenous_moments(names: VariableNames, mean: FloatArray, cov: FloatArray) -> dict[tuple[str, str], float]:
+    """Means, under (name, ""), and covariances of the exogenous variables."""
     at = {name: names.observed.index(name) for name in names.observed_x}
     values = {(a, b): float(cov[i, j]) for a, i in at.items() for b, j in at.items()}
     values.update({(a, ""): float(mean[i]) for a, i in at.items()})
@@ -173,7 +199,7 @@ def refilled(
         patterns, saturated = _likelihood(names, sample, resolved, ridge=0.0)
         exogenous = [(s.mean, s.cov) for s in saturated]
     if table.fixed_x and names.observed_x:
-        table = table.with_exogenous([_exogenous_moments(names, *pair) for pair in exogenous])
+        table = table.with_exogenous([exogenous_moments(names, *pair) for pair in exogenous])
     return replace(
         problem, table=table, sample=sample, maps=compile_ram(table, [s.mean for s in saturated]), patterns=patterns,
         saturated=saturated,

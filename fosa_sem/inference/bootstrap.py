@@ -168,7 +168,9 @@ def defined_draws(fit: FimlFit, thetas: FloatArray) -> FloatArray:
     return np.array([[known[name].value for name in names] for known in values]).reshape(len(thetas), len(names))
 
 
-def row_intervals(fit: FimlFit, estimate: FloatArray, kind: IntervalType, level: float) -> tuple[FloatArray, FloatArray]:
+def row_intervals(
+    fit: FimlFit, estimate: FloatArray, kind: IntervalType, level: float
+) -> tuple[FloatArray, FloatArray]:
     """Limits and standard errors of the rows of `parameter_estimates` from the draws of a fit.
 
     Parameters

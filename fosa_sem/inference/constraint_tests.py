@@ -251,7 +251,9 @@ def _constraint_rows(fit: FimlFit) -> tuple[FloatArray, pd.DataFrame]:
     written = fit.table.constraints
     differences = constraint_differences(fit.table, fit.estimates().astype(float), written)
     slopes = [d.gradient for d in differences] + [np.eye(k)[i] - np.eye(k)[j] for i, j in fit.table.ties()]
-    names = [(s.lhs, s.op, s.rhs) for s in written] + [(free[i].plabel, "==", free[j].plabel) for i, j in fit.table.ties()]
+    names = [(s.lhs, s.op, s.rhs) for s in written] + [
+        (free[i].plabel, "==", free[j].plabel) for i, j in fit.table.ties()
+    ]
     return np.array(slopes).reshape(-1, k), pd.DataFrame(names, columns=["lhs", "op", "rhs"])
 
 
@@ -279,7 +281,9 @@ def _of_added(fit: FimlFit, add: str, information: InformationKind) -> tuple[Seq
     added: list[Row] = []
     for statement in parse_model(add):
         if statement.op not in (*RELATIONS, "~1") or not {statement.lhs, statement.rhs} <= {*variables, ""}:
-            raise OptionError(f"add must hold relations of the model's variables, got {statement.lhs!r} {statement.op!r}")
+            raise OptionError(
+                f"add must hold relations of the model's variables, got {statement.lhs!r} {statement.op!r}"
+            )
         for group in range(1, fit.table.ngroups + 1):
             row = added_row(statement.lhs, statement.op, statement.rhs, group)
             row = known.get(cell(row), row)

@@ -98,3 +98,31 @@ def _coefficients(p: int, column: NDArray[np.intp], residual: FloatArray, correc
     weight = np.where(square > 0, square + prior, 1.0)
     coefficients: FloatArray = np.clip((cross + prior * pooled) / weight, 0.0, 1.0)
     return coefficients
+
+
+def held_out_spread(p: int, column: NDArray[np.intp], error: FloatArray, sd: FloatArray) -> FloatArray:
+    """Root mean squared error of held-out cells over their conditional standard deviation, per variable.
+
+    Parameters
+    ----------
+    p : int
+        Number of variables.
+    column : ndarray of int, shape (k,)
+        Variable of each held-out cell.
+    error : ndarray, shape (k,)
+        Held-out value minus its corrected conditional mean, standardised scale.
+    sd : ndarray, shape (k,)
+        Conditional standard deviation, same scale.
+
+    Returns
+    -------
+    ndarray, shape (p,)
+        1 where there is nothing to go by. A variable's mean squares are drawn to the pooled ratio as if by 100 cells.
+    """
+    variance = np.bincount(column, sd**2, minlength=p)
+    if not variance.sum() > 0:
+        return np.ones(p)
+    pooled = (error**2).sum() / (sd**2).sum()
+    cells = np.maximum(np.bincount(column, minlength=p), 1)
+    prior = PRIOR_CELLS * np.where(variance > 0, variance / cells, 1.0)
+    return np.asarray(np.sqrt((np.bincount(column, error**2, minlength=p) + prior * pooled) / (variance + prior)))

@@ -16,7 +16,7 @@ from fosa_sem.errors import DataError, OptionError
 from fosa_sem.imputation.completion import Completion, FloatArray
 from fosa_sem.refine.attention import AttentionNetwork, predict
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.refine.gate import decide_gates
+from fosa_sem.refine.gate import decide_gates, held_out_spread
 from fosa_sem.refine.remasking import MaskedRows, Remasker, Scaling
 from fosa_sem.refine.training import (
     HISTORY,
@@ -110,12 +110,16 @@ class AttentionRefiner:
                 for halves in hold_out(completion.observed, self.config, rng)
             ]
         judged = np.concatenate([fit.judged for fit in fits])
+        column, residual, correction, sd = judged[:, 0].astype(np.intp), *judged[:, 1:].T
+        gates = decide_gates(completion.variables, column, residual, correction)
+        left = residual - gates["gate"].to_numpy(dtype=np.float64)[column] * correction
         return FittedRefiner(
             variables=completion.variables,
             config=self.config,
             scaling=scaling,
             weights=tuple(weights for fit in fits for weights in fit.weights),
-            gates=decide_gates(completion.variables, judged[:, 0].astype(np.intp), judged[:, 1], judged[:, 2]),
+            gates=gates,
+            spread=held_out_spread(len(completion.variables), column, left, sd),
             history=pd.concat([fit.history.assign(fold=k) for k, fit in enumerate(fits)], ignore_index=True),
         )
 
@@ -137,6 +141,9 @@ class FittedRefiner:
         half of its held-out cells) per fold.
     gates : DataFrame
         One row per variable: variable, gate, gain, se, n_heldout; see `decide_gates` for what a gate claims.
+    spread : ndarray, shape (p,)
+        Root mean squared error of the gated correction on held-out cells, as a share of the conditional standard
+        deviation that the rule gave them: by this factor draws around refined values are wider or narrower.
     history : DataFrame
         One row per epoch and fold: epoch, mse, covariance, l1, total, heldout_mse, baseline_mse (see
         `training.train`) and fold. Empty if there was nothing to learn from (a single variable, or hardly any
@@ -148,6 +155,7 @@ class FittedRefiner:
     scaling: Scaling
     weights: tuple[Weights, ...]
     gates: pd.DataFrame
+    spread: FloatArray
     history: pd.DataFrame
 
     def refine(self, completion: Completion) -> Completion:
@@ -212,7 +220,7 @@ class FittedRefiner:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _FoldFit:
-    """What one fold gives: weights, history, and per cell its variable, residual and correction."""
+    """What one fold gives: weights, history, and per cell its variable, residual, correction and conditional SD."""
 
     weights: list[Weights]
     history: pd.DataFrame
@@ -234,7 +242,7 @@ def _fit_fold(
     network = AttentionNetwork(p, config, generator)
     if not all(map(len, halves)):
         history = pd.DataFrame(columns=HISTORY, dtype=np.float64)
-        return _FoldFit(weights=[], history=history, judged=np.zeros((0, 3)))
+        return _FoldFit(weights=[], history=history, judged=np.zeros((0, 4)))
     target = data.target.clone()
     for cells in halves:
         target[cells.row, cells.column] = False
@@ -246,7 +254,8 @@ def _fit_fold(
     for cells, chosen in zip(halves, reversed(weights), strict=True):
         probe = make_probe(data, remasker, cells)
         correction = probe.correction(_network(chosen, p, config, device))
-        parts = [probe.residual.cpu().numpy(), correction.cpu().numpy()]
+        sd = probe.rows.sd.gather(1, probe.column[:, None])[:, 0]
+        parts = [part.cpu().numpy() for part in (probe.residual, correction, sd)]
         judged.append(np.column_stack([cells.column, *parts]).astype(np.float64))
     return _FoldFit(weights=weights, history=history, judged=np.concatenate(judged))
 

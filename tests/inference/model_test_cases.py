@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,12 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "r"))
 
-from r_cases import PATHS, THREE_FACTORS, TIGHT, adults, countries, pupils
+from r_cases import TIGHT, adults, countries, pupils
 
 import fosa_sem
 from fosa_sem import SemResults, datasets
