@@ -8,7 +8,6 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import linalg
 
 from fosa_sem.errors import DataError, DroppedRowsWarning, OptionError
 from fosa_sem.imputation.completion import iterate_patterns
@@ -209,15 +208,14 @@ def _bartlett(fit: FimlFit, values: FloatArray, group: IntArray, scores: FloatAr
     effects = [_effects(at, p)[0] for at in matrices]
     for rows, observed, g in iterate_patterns(~np.isnan(values), group):
         at, seen = matrices[g], np.flatnonzero(observed)
-        factor = np.linalg.cholesky(at.cov[np.ix_(seen, seen)])
-        L = linalg.solve_triangular(factor, effects[g][seen], lower=True)
-        y = linalg.solve_triangular(factor, (values[np.ix_(rows, seen)] - at.mean[seen]).T, lower=True)
+        whiten = np.linalg.inv(np.linalg.cholesky(at.cov[np.ix_(seen, seen)]))
+        L = whiten @ effects[g][seen]
         # With columns of length 1 the rank does not depend on units.
         size = np.linalg.norm(L, axis=0)
         size[size == 0.0] = 1.0
         inverse = np.linalg.pinv(L / size, rcond=1e-8)
         determined = np.isclose(np.diag(inverse @ L / size), 1.0, rtol=0, atol=1e-6)[:latent]
-        solution = (inverse @ y).T / size
+        solution = (values[np.ix_(rows, seen)] - at.mean[seen]) @ (inverse @ whiten).T / size
         error = (inverse * inverse).sum(axis=1) / size**2
         scores[rows] = np.where(determined, at.mean[p:] + solution[:, :latent], np.nan)
         variance[rows] = np.where(determined, error[:latent] - np.diag(at.cov)[p:], np.nan)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.data.sample import GroupSample
@@ -96,8 +95,8 @@ def loglik_of_rows(
     ends = np.cumsum(np.bincount(patterns.pattern_of_row, minlength=len(patterns.n)))[:-1]
     for observed, members in zip(patterns.observed, np.split(some[order], ends), strict=True):
         factor = np.linalg.cholesky(cov[np.ix_(observed, observed)])
-        z = linalg.solve_triangular(factor, (values[members][:, observed] - mean[observed]).T, lower=True)
-        out[members] = -0.5 * (z * z).sum(axis=0) - np.log(np.diag(factor)).sum() - 0.5 * observed.sum() * LOG_2PI
+        z = (values[members][:, observed] - mean[observed]) @ np.linalg.inv(factor).T
+        out[members] = -0.5 * (z * z).sum(axis=1) - np.log(np.diag(factor)).sum() - 0.5 * observed.sum() * LOG_2PI
     return out
 
 

@@ -171,7 +171,7 @@ def test_scores(case: RowCase, source: str, key: str, raw: bool) -> None:
     results = fit(case)
     mine = results.scores(ignore_constraints=raw, remove_duplicated=not raw)
     if not theirs:
-        # lavaan stops where rows were dropped, and also where `c(a, b)` ties a single pair
+        # lavaan stops where rows were dropped
         assert case.name == "causes_dropped_rows"
         assert mine.shape == (results.nobs, results.npar)
         return
