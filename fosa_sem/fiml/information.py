@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.fiml.normal import evaluate, pattern_precisions
 from fosa_sem.fiml.problem import FitProblem
-from fosa_sem.model.ram import RamMap
+from fosa_sem.model.ram import RamMap, RamMatrices
 
 FloatArray = NDArray[np.float64]
 InformationKind = Literal["observed", "expected", "first.order"]
@@ -201,7 +201,7 @@ def _first_order(patterns: MissingPatterns, mean: FloatArray, V: FloatArray, val
     return np.asarray(total * np.outer(weight, weight))
 
 
-def moment_jacobian(ram: RamMap, theta: FloatArray) -> FloatArray:
+def moment_jacobian(ram: RamMap, theta: FloatArray | RamMatrices) -> FloatArray:
     """d (mean, lower triangle of cov) / d theta, shape (q, k) (lavaan: ``lavInspect(fit, "delta")``)."""
     d_mean, d_cov = ram.jacobian(theta)
     lower = np.tril_indices(ram.n_observed)

@@ -16,7 +16,7 @@ from scipy import linalg
 FloatArray = NDArray[np.float64]
 ValueAndGradient = Callable[[FloatArray], tuple[float, FloatArray]]
 
-SCORING_TOLERANCE = 1e-6
+SCORING_TOLERANCE = 0.1
 """Scoring stops when the next step promises less than this in log-likelihood: it only provides the start."""
 TOLERANCE = 1e-11
 """The same for the final climb."""

@@ -117,9 +117,10 @@ class FitProblem:
         total, gradient = 0.0, np.zeros(len(theta))
         try:
             for ram, patterns in zip(self.maps, self.patterns, strict=True):
-                ev = evaluate(patterns, *ram.moments(theta))
+                at = ram.matrices(theta)
+                ev = evaluate(patterns, *ram.moments(at))
                 total += ev.loglik
-                gradient += ram.pull_back(theta, *ev.moment_gradient())
+                gradient += ram.pull_back(at, *ev.moment_gradient())
         except np.linalg.LinAlgError:
             return -math.inf, np.full(len(theta), math.nan)
         return (total, gradient) if math.isfinite(total) else (-math.inf, gradient)
@@ -142,8 +143,9 @@ class FitProblem:
         """
         information = np.zeros((len(theta),) * 2)
         for ram, patterns in zip(self.maps, self.patterns, strict=True):
-            whiten = np.linalg.inv(np.linalg.cholesky(ram.moments(theta)[1])).T
-            mean, left, right = (part @ whiten for part in ram.factored_jacobian(theta))
+            at = ram.matrices(theta)
+            whiten = np.linalg.inv(np.linalg.cholesky(ram.moments(at)[1])).T
+            mean, left, right = (part @ whiten for part in ram.factored_jacobian(at))
             mixed = left @ right.T
             information += patterns.n_rows * (mean @ mean.T + (left @ left.T) * (right @ right.T) + mixed * mixed.T)
         return information

@@ -80,9 +80,10 @@ def parameter_estimates(
 
 def _rows_at_bounds(fit: FimlFit) -> list[int]:
     """Rows of free parameters that lie on a bound of theirs."""
+    bounded = [i for i, row in enumerate(fit.table.rows) if row.free and (np.isfinite((row.lower, row.upper))).any()]
     values = fit.estimates()
     return [
         i
-        for i, row in enumerate(fit.table.rows)
-        if row.free and np.isclose(values[i], (row.lower, row.upper), rtol=0, atol=1e-8).any()
+        for i in bounded
+        if np.isclose(values[i], (fit.table.rows[i].lower, fit.table.rows[i].upper), rtol=0, atol=1e-8).any()
     ]

@@ -47,12 +47,14 @@ class TestedModel:
 
 def tested_model(problem: FitProblem, theta: FloatArray) -> TestedModel:
     """The user's model at theta."""
-    moments = tuple(ram.moments(theta) for ram in problem.maps)
-    curvature = np.zeros((len(theta),) * 2)
-    for ram, patterns, (mean, cov) in zip(problem.maps, problem.patterns, moments, strict=True):
-        curvature += ram.curvature(theta, *evaluate(patterns, mean, cov).moment_gradient())
+    moments, slopes, curvature = [], [], np.zeros((len(theta),) * 2)
+    for ram, patterns in zip(problem.maps, problem.patterns, strict=True):
+        at = ram.matrices(theta)
+        moments.append(ram.moments(at))
+        slopes.append(moment_jacobian(ram, at))
+        curvature += ram.curvature(at, *evaluate(patterns, *moments[-1]).moment_gradient())
     return TestedModel(
-        moments=moments, slopes=tuple(moment_jacobian(ram, theta) for ram in problem.maps), curvature=curvature,
+        moments=tuple(moments), slopes=tuple(slopes), curvature=curvature,
         basis=problem.tangent(theta),
     )  # fmt: skip
 

@@ -144,17 +144,23 @@ class RamMap:
             mean[p:] = np.linalg.solve(np.eye(len(A) - p) - A[p:, p:], A[p:, :p] @ self.sample_mean)
         return RamMatrices(A=A, S=S, m=m, total=total, mean=mean, cov=(cov + cov.T) / 2)
 
-    def moments(self, theta: Array) -> tuple[Array, Array]:
+    def _at(self, theta: Array | RamMatrices) -> RamMatrices:
+        return theta if isinstance(theta, RamMatrices) else self.matrices(theta)
+
+    def moments(self, theta: Array | RamMatrices) -> tuple[Array, Array]:
         """Mean (p,) and covariance (p, p) of the observed variables."""
-        full = self.matrices(theta)
+        full = self._at(theta)
         return full.mean[: self.n_observed], full.cov[: self.n_observed, : self.n_observed]
 
-    def pull_back(self, theta: FloatArray, mean_gradient: FloatArray, cov_gradient: FloatArray) -> FloatArray:
+    def pull_back(
+        self, theta: FloatArray | RamMatrices, mean_gradient: FloatArray, cov_gradient: FloatArray
+    ) -> FloatArray:
         """Chain rule from the observed moments to theta.
 
         Parameters
         ----------
-        theta : ndarray, shape (k,)
+        theta : ndarray, shape (k,), or RamMatrices
+            A point, or its matrices where they are at hand; so for the methods below.
         mean_gradient : ndarray, shape (p,)
             g with d f = g' d mean.
         cov_gradient : ndarray, shape (p, p)
@@ -165,7 +171,7 @@ class RamMap:
         ndarray, shape (k,)
             d f / d theta.
         """
-        at = self.matrices(theta)
+        at = self._at(theta)
         p = self.n_observed
         if self.sample_mean is not None:
             mean_gradient = np.zeros(p)
@@ -182,7 +188,7 @@ class RamMap:
         gradient[index] = by_m[row]
         return gradient
 
-    def jacobian(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def jacobian(self, theta: FloatArray | RamMatrices) -> tuple[FloatArray, FloatArray]:
         """Derivatives of the observed moments.
 
         Returns
@@ -194,14 +200,14 @@ class RamMap:
         half = left[:, :, None] * right[:, None, :]
         return d_mean, half + half.transpose(0, 2, 1)
 
-    def factored_jacobian(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def factored_jacobian(self, theta: FloatArray | RamMatrices) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The same with the derivative of the covariance as left right' + right left': its rank is at most 2.
 
         Returns
         -------
         mean, left, right : ndarray, shape (k, p)
         """
-        at = self.matrices(theta)
+        at = self._at(theta)
         p = self.n_observed
         total, cov = at.total[:p].T, at.cov[:, :p]
         d_mean, left, right = np.zeros((3, self.n_theta, p))
@@ -217,7 +223,9 @@ class RamMap:
             d_mean[:] = 0.0
         return d_mean, left, right
 
-    def curvature(self, theta: FloatArray, mean_gradient: FloatArray, cov_gradient: FloatArray) -> FloatArray:
+    def curvature(
+        self, theta: FloatArray | RamMatrices, mean_gradient: FloatArray, cov_gradient: FloatArray
+    ) -> FloatArray:
         """Second derivatives of g' mean(theta) + tr(G cov(theta)) with g, G held fixed.
 
         What the Hessian of a function of the moments has beyond the curvature in the moments themselves.
@@ -236,7 +244,7 @@ class RamMap:
         Moving A[c, d] moves B by B[:, c] B[d, :]; every entry is a sum of products of entries of B, K = B'F'GFB,
         L = B'F'GF cov, h = B'F'g and the joint moments.
         """
-        at = self.matrices(theta)
+        at = self._at(theta)
         p = self.n_observed
         if self.sample_mean is not None:
             mean_gradient = np.zeros(p)
