@@ -103,7 +103,7 @@ def _at(problem: FitProblem, climb: Climb) -> FloatArray:
 
 
 def _within(problem: FitProblem, start: FloatArray) -> Climb:
-    """Within constraints: from the maximum without them, if that exists (and does not meet them), and from the start."""
+    """Within constraints: from the maximum without them, if there is one, and from the start."""
     free, equalities = problem.unrestricted(), problem.restrictions.equalities
     # Without a curved equality the model may not be identified at all: no effort to find a maximum then.
     above = _climb(free, problem.equality.reduce(start)) if equalities else _best_climb(free, [start])
