@@ -87,7 +87,7 @@ def patterns_figure(
     """
     order = np.argsort(-n, kind="stable")[:max_patterns]
     shown, counts = observed[order], n[order]
-    k, p = shown.shape
+    k = len(shown)
     figure = new_figure(7.2, 1.5 + 0.2 * k)
     grid, bars = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1])
     from matplotlib.colors import ListedColormap
@@ -144,7 +144,7 @@ def coverage_figure(frame: pd.DataFrame) -> Figure:
     axes.tick_params(length=0)
     bar = figure.colorbar(mesh, ax=axes, shrink=0.8)
     bar.set_ticks([0, 0.5, 1], labels=["0%", "50%", "100%"], fontsize=SMALL - 1)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 
