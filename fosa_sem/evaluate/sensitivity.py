@@ -17,7 +17,7 @@ from fosa_sem.evaluate.delta import Axis, Grid, ShiftedTables, Unit, as_grid, sh
 from fosa_sem.imputation.multiple import MultipleImputation
 from fosa_sem.imputation.pooled_sem import fit_imputations
 from fosa_sem.imputation.pooling import pool
-from fosa_sem.imputation.pooling_path import STRUCTURAL, pooled_terms
+from fosa_sem.imputation.pooling_path import of_interest, pooled_terms
 from fosa_sem.inference.options import FitKeywords, fit_options
 from fosa_sem.syntax.options import FunctionName
 
@@ -40,7 +40,8 @@ class Sensitivity:
     axes : tuple of Axis
     estimates : DataFrame
         One row per combination and term: a column per axis with its shift (``delta_y``), then term, est, se, df,
-        pvalue, ci_lower, ci_upper, conclusion. A conclusion is that the estimate is above 0, below 0, or not distinguishable from 0.
+        pvalue, ci_lower, ci_upper, conclusion. A conclusion is that the estimate is above 0, below 0, or not
+        distinguishable from 0.
     terms : tuple of str
     unit : {"value", "sd"}
         Of the shifts.
@@ -151,12 +152,9 @@ def sensitivity(
         chosen = chosen or _chosen(frame, terms)
         frame = frame.set_index("term").loc[chosen].reset_index()
         parts.append(_row_block(axes, point, frame))
-    estimates = pd.concat(parts, ignore_index=True).sort_values(
-        [a.name for a in axes], kind="stable", ignore_index=True
-    )
-    return Sensitivity(
-        axes=axes, estimates=estimates, terms=tuple(chosen), unit=unit, level=level, m=imputations.m
-    )  # fmt: skip
+    columns = [axis.column for axis in axes]
+    estimates = pd.concat(parts, ignore_index=True).sort_values(columns, kind="stable", ignore_index=True)
+    return Sensitivity(axes=axes, estimates=estimates, terms=tuple(chosen), unit=unit, level=level, m=imputations.m)
 
 
 def _runner(
@@ -186,12 +184,7 @@ def _chosen(frame: pd.DataFrame, terms: Sequence[str] | None) -> list[str]:
             if term not in known:
                 raise OptionError(f"terms names {term!r}, which is no estimate; there are {', '.join(known)}")
         return chosen
-    if "op" not in frame:
-        return known
-    for operators in (("~", ":="), STRUCTURAL):
-        if frame["op"].isin(operators).any():
-            return list(frame.loc[frame["op"].isin(operators), "term"])
-    return known
+    return of_interest(frame)
 
 
 def _row_block(axes: tuple[Axis, ...], point: tuple[float, ...], frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,8 +12,8 @@ from fosa_sem.imputation.pooled_sem import PooledSem
 from fosa_sem.imputation.pooling import Pooled
 
 COLUMNS = ("term", "m", "est", "se", "ci_lower", "ci_upper", "fmi")
-STRUCTURAL = ("=~", "<~", "~", ":=")
-"""Operators of the parameters that are usually of interest."""
+INTEREST = (("~", ":="), ("=~", "<~"))
+"""Operators of the parameters that are usually of interest: regressions, or loadings where there are none."""
 
 
 def pooled_terms(pooled: PooledSem | Pooled, level: float = 0.95) -> pd.DataFrame:
@@ -45,6 +45,21 @@ def _term(row: tuple[str, str, str, int | str], labels: Sequence[str]) -> str:
     if op == ":=" or len(labels) < 2:
         return lhs if op == ":=" else name
     return f"{name} [{labels[group - 1] if isinstance(group, int) else group}]"
+
+
+def of_interest(frame: pd.DataFrame) -> list[str]:
+    """Terms of a table of `pooled_terms` that are followed by default.
+
+    Returns
+    -------
+    list of str
+        Regressions and defined parameters; loadings if there are none, everything where neither are.
+    """
+    for operators in INTEREST if "op" in frame else ():
+        found = frame["op"].isin(operators)
+        if found.any():
+            return list(frame.loc[found, "term"])
+    return list(frame["term"])
 
 
 def pooling_path(pooled: PooledSem | Pooled, terms: Sequence[str] | None = None, level: float = 0.95) -> pd.DataFrame:
