@@ -19,32 +19,68 @@ from fosa_sem.syntax.read import parameter_table, parse
 from fosa_sem.syntax.table import ParameterTable
 
 if TYPE_CHECKING:
+    from fosa_sem.data.missingness import (
+        PairCounts,
+        compare_missing,
+        coverage,
+        influx_outflux,
+        md_pairs,
+        md_pattern,
+        uncovered_pairs,
+    )
+    from fosa_sem.evaluate.ampute import Amputation, amputation, ampute
+    from fosa_sem.evaluate.delta import delta_adjust
     from fosa_sem.evaluate.experiment import compare
     from fosa_sem.evaluate.masking import mask_cells
     from fosa_sem.evaluate.metrics import imputation_metrics
+    from fosa_sem.evaluate.sensitivity import Sensitivity, sensitivity
     from fosa_sem.imputation.model_comparison import pool_lrt
     from fosa_sem.imputation.pooling import pool
+    from fosa_sem.imputation.pooling_path import pooling_path
     from fosa_sem.imputer import FosaImputer
+    from fosa_sem.inference.mcar import McarTest, mcar_test
     from fosa_sem.refine.config import RefinerConfig
     from fosa_sem.refine.refiner import AttentionRefiner
+    from fosa_sem.report.missing_plots import plot_coverage, plot_patterns
 
 _LAZY = {
+    "Amputation": "fosa_sem.evaluate.ampute",
     "AttentionRefiner": "fosa_sem.refine.refiner",
     "FosaImputer": "fosa_sem.imputer",
+    "McarTest": "fosa_sem.inference.mcar",
+    "PairCounts": "fosa_sem.data.missingness",
     "RefinerConfig": "fosa_sem.refine.config",
+    "Sensitivity": "fosa_sem.evaluate.sensitivity",
+    "amputation": "fosa_sem.evaluate.ampute",
+    "ampute": "fosa_sem.evaluate.ampute",
     "compare": "fosa_sem.evaluate.experiment",
+    "compare_missing": "fosa_sem.data.missingness",
+    "coverage": "fosa_sem.data.missingness",
+    "delta_adjust": "fosa_sem.evaluate.delta",
     "imputation_metrics": "fosa_sem.evaluate.metrics",
+    "influx_outflux": "fosa_sem.data.missingness",
     "mask_cells": "fosa_sem.evaluate.masking",
+    "mcar_test": "fosa_sem.inference.mcar",
+    "md_pairs": "fosa_sem.data.missingness",
+    "md_pattern": "fosa_sem.data.missingness",
+    "plot_coverage": "fosa_sem.report.missing_plots",
+    "plot_patterns": "fosa_sem.report.missing_plots",
     "pool": "fosa_sem.imputation.pooling",
     "pool_lrt": "fosa_sem.imputation.model_comparison",
+    "pooling_path": "fosa_sem.imputation.pooling_path",
+    "sensitivity": "fosa_sem.evaluate.sensitivity",
+    "uncovered_pairs": "fosa_sem.data.missingness",
 }
 """Public names whose modules are large (torch, scikit-learn, scipy.stats) or not needed by a fit: loaded when first
 asked for."""
 
 __all__ = [
-    "AttentionRefiner", "Completion", "FosaImputer", "GaussianRule", "Moments", "MultipleImputation", "ParameterTable",
-    "PooledSem", "RefinerConfig", "SemResults", "cfa", "compare", "datasets", "errors", "growth", "imputation_metrics",
-    "impute", "lavaan", "mask_cells", "parameter_table", "parse", "pool", "pool_lrt", "read_table", "sem",
+    "Amputation", "AttentionRefiner", "Completion", "FosaImputer", "GaussianRule", "McarTest", "Moments",
+    "MultipleImputation", "PairCounts", "ParameterTable", "PooledSem", "RefinerConfig", "SemResults", "Sensitivity",
+    "amputation", "ampute", "cfa", "compare", "compare_missing", "coverage", "datasets", "delta_adjust", "errors",
+    "growth", "imputation_metrics", "impute", "influx_outflux", "lavaan", "mask_cells", "mcar_test", "md_pairs",
+    "md_pattern", "parameter_table", "parse", "plot_coverage", "plot_patterns", "pool", "pool_lrt", "pooling_path",
+    "read_table", "sem", "sensitivity", "uncovered_pairs",
 ]  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def mask_cells(
     """
     if not isinstance(proportion, (int, float)) or not 0 < proportion < 1:
         raise OptionError(f"proportion must be a number above 0 and below 1, got {proportion!r}")
-    rng = _generator(seed)
+    rng = seeded_generator(seed, _STREAM)
     names = _columns_to_mask(data, columns)
     pool = names if len(names) > 1 else numeric_columns(data)
     observed = data[pool].notna().to_numpy(dtype=bool)
@@ -193,10 +193,17 @@ def _columns_to_mask(data: pd.DataFrame, columns: Sequence[Hashable] | str | Non
     return names
 
 
-def _generator(seed: object) -> np.random.Generator:
+def seeded_generator(seed: object, stream: int) -> np.random.Generator:
+    """Return a generator for a whole number that is not negative; streams keep draws of the same seed apart.
+
+    Raises
+    ------
+    OptionError
+        For another seed.
+    """
     if not isinstance(seed, Integral) or seed < 0:
         raise OptionError(f"seed must be a whole number that is not negative, got {seed!r}")
-    return np.random.default_rng([_STREAM, int(seed)])
+    return np.random.default_rng([stream, int(seed)])
 
 
 def _draw(observed: BoolArray, proportion: float, name: Hashable, rng: np.random.Generator) -> npt.NDArray[np.intp]:

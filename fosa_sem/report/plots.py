@@ -22,7 +22,7 @@ GREY, BLUE, ORANGE = "#c3c8ce", "#1f5a94", "#c4601d"
 MAX_PANELS = 24
 MAX_GATES = 60
 _DISCRETE = 12
-_SMALL = 8
+SMALL = 8
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -69,8 +69,8 @@ def distributions_figure(distributions: tuple[Distribution, ...]) -> Figure:
         _draw_distribution(panel, distribution)
     for panel in axes[len(shown) :]:
         panel.set_axis_off()
-    handles, labels = _all_handles(axes)
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=_SMALL)
+    handles, labels = all_handles(axes)
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL)
     return figure
 
 
@@ -90,7 +90,7 @@ def history_figure(history: pd.DataFrame) -> Figure:
     left, right = figure.subplots(1, 2)
     total = history[["epoch", "total"]].dropna()
     left.plot(total["epoch"], total["total"], color=BLUE, linewidth=1.2)
-    _dress(left, title="Training loss", x="epoch", y="total loss")
+    dress(left, title="Training loss", x="epoch", y="total loss")
     held = history[["epoch", "heldout_mse", "baseline_mse"]].dropna()
     right.plot(
         held["epoch"],
@@ -102,8 +102,8 @@ def history_figure(history: pd.DataFrame) -> Figure:
         label="refiner",
     )
     right.plot(held["epoch"], held["baseline_mse"], color="#555555", linewidth=1.2, linestyle="--", label="SEM alone")
-    _dress(right, title="Held-out cells", x="epoch", y="mean squared error")
-    right.legend(frameon=False, fontsize=_SMALL)
+    dress(right, title="Held-out cells", x="epoch", y="mean squared error")
+    right.legend(frameon=False, fontsize=SMALL)
     return figure
 
 
@@ -139,8 +139,8 @@ def gates_figure(gates: pd.DataFrame) -> Figure:
     names = [shorten(clean(name), 28) for name in shown["variable"]]
     axes.set_yticks(places, labels=names, parse_math=False)
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    _dress(axes, title="", x="drop in squared error on held-out cells (± 1 SE)", y="")
-    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=_SMALL)
+    dress(axes, title="", x="drop in squared error on held-out cells (± 1 SE)", y="")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=SMALL)
     return figure
 
 
@@ -163,13 +163,18 @@ def common_edges(values: FloatArray) -> FloatArray:
     return np.linspace(low, high, bins + 1)
 
 
-def _edges(distribution: Distribution, pooled: FloatArray) -> FloatArray:
-    levels = np.unique(distribution.observed)
-    whole = 0 < levels.size <= _DISCRETE and bool(np.all(levels == np.round(levels)))
+def suitable_edges(observed: FloatArray, pooled: FloatArray) -> FloatArray:
+    """Histogram edges: a bin per value if the observed ones are few whole numbers, else `common_edges`."""
     low, high = float(np.floor(pooled.min())), float(np.ceil(pooled.max()))
-    if whole and high - low < 2 * _DISCRETE:
+    if few_whole_numbers(observed) and high - low < 2 * _DISCRETE:
         return np.arange(low - 0.5, high + 1.0)
     return common_edges(pooled)
+
+
+def few_whole_numbers(values: FloatArray) -> bool:
+    """Whether a variable is better shown value by value."""
+    levels = np.unique(values)
+    return 0 < levels.size <= _DISCRETE and bool(np.all(levels == np.round(levels)))
 
 
 def _draw_distribution(axes: Axes, distribution: Distribution) -> None:
@@ -180,30 +185,31 @@ def _draw_distribution(axes: Axes, distribution: Distribution) -> None:
     ]
     pooled = np.concatenate([values for _, values, _ in sources if values is not None])
     if pooled.size:
-        edges = _edges(distribution, pooled)
+        edges = suitable_edges(distribution.observed, pooled)
         for name, values, style in sources:
             if values is not None and values.size:
                 density, _ = np.histogram(values, bins=edges, density=True)
                 axes.stairs(density, edges, label=name, **style)
-    _dress(axes, title=shorten(clean(distribution.variable), 30), x="", y="")
+    dress(axes, title=shorten(clean(distribution.variable), 30), x="", y="")
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
 
 
-def _dress(axes: Axes, *, title: str, x: str, y: str) -> None:
+def dress(axes: Axes, *, title: str, x: str, y: str) -> None:
+    """Give axes their title, labels and quiet lines."""
     # Names come from the user: a dollar sign in them is no mathematics.
-    axes.set_title(title, fontsize=_SMALL + 1, loc="left", parse_math=False)
-    axes.set_xlabel(x, fontsize=_SMALL)
-    axes.set_ylabel(y, fontsize=_SMALL)
-    axes.tick_params(labelsize=_SMALL - 1, length=3, color="#888888")
+    axes.set_title(title, fontsize=SMALL + 1, loc="left", parse_math=False)
+    axes.set_xlabel(x, fontsize=SMALL)
+    axes.set_ylabel(y, fontsize=SMALL)
+    axes.tick_params(labelsize=SMALL - 1, length=3, color="#888888")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("bottom", "left"):
         axes.spines[side].set_color("#888888")
 
 
-def _all_handles(axes: NDArray[Any]) -> tuple[list[Any], list[str]]:
-    """One legend entry per source, whichever panel has it."""
+def all_handles(axes: NDArray[Any]) -> tuple[list[Any], list[str]]:
+    """Return one legend entry per source, whichever panel has it."""
     found: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):

@@ -128,6 +128,22 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImputedVariable:
+    """Values of one variable in multiple imputations.
+
+    Attributes
+    ----------
+    variable : str
+    observed : ndarray, shape (n_observed,)
+    imputed : tuple of ndarray, length m, each (n_missing,)
+    """
+
+    variable: str
+    observed: FloatArray
+    imputed: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImputationReport:
     """Everything a report says about one imputation.
 
