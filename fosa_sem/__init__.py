@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fosa_sem import datasets, errors
-from fosa_sem.api import cfa, growth, lavaan, sem
+from fosa_sem.api import bootstrap, cfa, growth, lavaan, lrt, sem, wald
 from fosa_sem.data.reading import read_table
 from fosa_sem.imputation.completion import Completion, GaussianRule
 from fosa_sem.inference.moments import Moments
@@ -36,8 +36,8 @@ _LAZY = {
 
 __all__ = [
     "AttentionRefiner", "Completion", "FosaImputer", "GaussianRule", "Moments", "ParameterTable", "RefinerConfig",
-    "SemResults", "cfa", "compare", "datasets", "errors", "growth", "imputation_metrics", "lavaan", "mask_cells",
-    "parameter_table", "parse", "read_table", "sem",
+    "SemResults", "bootstrap", "cfa", "compare", "datasets", "errors", "growth", "imputation_metrics", "lavaan", "lrt",
+    "mask_cells", "parameter_table", "parse", "read_table", "sem", "wald",
 ]  # fmt: skip
 
 

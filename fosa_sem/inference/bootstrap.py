@@ -168,7 +168,9 @@ def defined_draws(fit: FimlFit, thetas: FloatArray) -> FloatArray:
     return np.array([[known[name].value for name in names] for known in values]).reshape(len(thetas), len(names))
 
 
-def row_intervals(fit: FimlFit, estimate: FloatArray, kind: IntervalType, level: float) -> tuple[FloatArray, FloatArray]:
+def row_intervals(
+    fit: FimlFit, estimate: FloatArray, kind: IntervalType, level: float
+) -> tuple[FloatArray, FloatArray]:
     """Limits and standard errors of the rows of `parameter_estimates` from the draws of a fit.
 
     Parameters
@@ -295,4 +297,4 @@ def _quantiles(column: FloatArray, shares: FloatArray) -> FloatArray:
     start, end = special.ndtri(around / (n + 1)), special.ndtri((around + 1) / (n + 1))
     share = (special.ndtri(np.clip(shares, 1e-300, 1 - 1e-16)) - start) / (end - start)
     exact = (rank == below) | ~inner
-    return np.where(exact, np.where(below == 0, high, low), low + share * (high - low))
+    return np.asarray(np.where(exact, np.where(below == 0, high, low), low + share * (high - low)))

@@ -105,9 +105,12 @@ def _parts(fit: FimlFit) -> list[_Parts]:
         at = ram.matrices(fit.theta)
         found.append(
             _Parts(
-                loadings=np.where(is_loading, at.A[:p, p:], 0.0), latent=at.cov[p:, p:], residual=at.S[:p, :p],
-                implied=at.cov[:p, :p], saturated=saturated,
-            )  # fmt: skip
+                loadings=np.where(is_loading, at.A[:p, p:], 0.0),
+                latent=at.cov[p:, p:],
+                residual=at.S[:p, :p],
+                implied=at.cov[:p, :p],
+                saturated=saturated,
+            )
         )
     return found
 

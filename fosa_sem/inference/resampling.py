@@ -95,7 +95,9 @@ class _Sampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FosaWarning)  # failed and improper draws are counted instead
             try:
-                problem = refilled(self.problem, self._groups(number), self.resolved, moments=self.statistic is not None)
+                problem = refilled(
+                    self.problem, self._groups(number), self.resolved, moments=self.statistic is not None
+                )
                 theta = estimate_nearby(problem, self.theta, self.information)
                 if theta is None:
                     return None, False
@@ -110,7 +112,8 @@ class _Sampler:
         if self.kind == "parametric":
             drawn = _simulated(self.problem, self.theta, np.random.default_rng((self.seed, number)))
             return tuple(
-                replace(g, values=v, patterns=MissingPatterns.from_values(v)) for g, v in zip(groups, drawn, strict=True)
+                replace(g, values=v, patterns=MissingPatterns.from_values(v))
+                for g, v in zip(groups, drawn, strict=True)
             )
         rows = _rows(self.seed, number, [len(g.rows) for g in groups])
         return tuple(
@@ -189,9 +192,7 @@ def resample(
     return Draws(values=values, failed=failed, improper=improper, kind=kind, seed=seed)
 
 
-def _run(
-    sampler: _Sampler, n: int, n_jobs: int, verbose: bool | None
-) -> Iterator[tuple[FloatArray | None, bool]]:
+def _run(sampler: _Sampler, n: int, n_jobs: int, verbose: bool | None) -> Iterator[tuple[FloatArray | None, bool]]:
     from tqdm import tqdm
 
     chunks = [range(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
@@ -223,5 +224,7 @@ def _say(failed: int, improper: int, n: int) -> None:
         warnings.warn(f"{failed} of {n} bootstrap draws failed and are left out", InferenceWarning, stacklevel=4)
     if improper:
         warnings.warn(
-            f"{improper} of {n} bootstrap draws have inadmissible solutions, which are kept", InferenceWarning, stacklevel=4
+            f"{improper} of {n} bootstrap draws have inadmissible solutions, which are kept",
+            InferenceWarning,
+            stacklevel=4,
         )
