@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fosa_sem import datasets, errors
-from fosa_sem.api import cfa, growth, impute, lavaan, sem
+from fosa_sem.api import bootstrap, cfa, growth, impute, lavaan, lrt, sem, wald
 from fosa_sem.data.reading import read_table
 from fosa_sem.imputation.completion import Completion, GaussianRule
 from fosa_sem.imputation.multiple import MultipleImputation
@@ -77,10 +77,10 @@ asked for."""
 __all__ = [
     "Amputation", "AttentionRefiner", "Completion", "FosaImputer", "GaussianRule", "McarTest", "Moments",
     "MultipleImputation", "PairCounts", "ParameterTable", "PooledSem", "RefinerConfig", "SemResults", "Sensitivity",
-    "amputation", "ampute", "cfa", "compare", "compare_missing", "coverage", "datasets", "delta_adjust", "errors",
-    "growth", "imputation_metrics", "impute", "influx_outflux", "lavaan", "mask_cells", "mcar_test", "md_pairs",
-    "md_pattern", "parameter_table", "parse", "plot_coverage", "plot_patterns", "pool", "pool_lrt", "pooling_path",
-    "read_table", "sem", "sensitivity", "uncovered_pairs",
+    "amputation", "ampute", "bootstrap", "cfa", "compare", "compare_missing", "coverage", "datasets", "delta_adjust",
+    "errors", "growth", "imputation_metrics", "impute", "influx_outflux", "lavaan", "lrt", "mask_cells", "mcar_test",
+    "md_pairs", "md_pattern", "parameter_table", "parse", "plot_coverage", "plot_patterns", "pool", "pool_lrt",
+    "pooling_path", "read_table", "sem", "sensitivity", "uncovered_pairs", "wald",
 ]  # fmt: skip
 
 

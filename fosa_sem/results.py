@@ -16,17 +16,22 @@ from numpy.typing import NDArray
 from fosa_sem.data.diagnostics import coverage_table, pattern_table
 from fosa_sem.data.writing import atomic_write_text
 from fosa_sem.errors import MissingDependencyError, OptionError
+from fosa_sem.fiml.information import InformationKind
 from fosa_sem.imputation.completion import Completion
 from fosa_sem.imputation.conditional import complete
 from fosa_sem.imputation.draws import Adjustment, DrawKeywords, draw_options, model_draws
 from fosa_sem.imputation.factor_scores import ScoreMethod, augment, expected_values, factor_scores
 from fosa_sem.imputation.multiple import MultipleImputation
 from fosa_sem.inference.audit import Audit
+from fosa_sem.inference.bootstrap import IntervalType
 from fosa_sem.inference.casewise import casewise_loglik, casewise_scores
+from fosa_sem.inference.constraint_tests import ScoreTest, score_test
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.fit_measures import fit_measures, likelihood_measures
+from fosa_sem.inference.modification import modification_indices
 from fosa_sem.inference.moments import Moments, named_moments
 from fosa_sem.inference.parameters import is_free, parameter_estimates
+from fosa_sem.inference.reliability import reliability
 from fosa_sem.inference.residuals import ResidualType, residuals
 from fosa_sem.inference.standardized import StandardizedType, r_squared, standardized_solution
 from fosa_sem.inference.tidy import glance, tidy
@@ -60,22 +65,26 @@ class SemResults:
     # ---- the fit at a glance -------------------------------------------------------------------------------
 
     def summary(
-        self, fit_measures: bool = True, standardized: bool = True, rsquare: bool = True, ci: bool = False
-    ) -> str:
+        self, fit_measures: bool = True, standardized: bool = True, rsquare: bool = True, fmi: bool = False,
+        ci: bool = False,
+    ) -> str:  # fmt: skip
         """The fit as text of 80 columns (lavaan: ``summary()``).
 
         Parameters
         ----------
         fit_measures, standardized, rsquare : bool, default True
             Sections and columns to show.
+        fmi : bool, default False
+            Show the fraction of missing information.
         ci : bool, default False
             Show confidence limits.
         """
         from fosa_sem.report.text import summary_text
 
         return summary_text(
-            collect_fit(self.fit), fit_measures=fit_measures, standardized=standardized, rsquare=rsquare, ci=ci
-        )
+            collect_fit(self.fit, fmi=fmi), fit_measures=fit_measures, standardized=standardized, rsquare=rsquare,
+            fmi=fmi, ci=ci,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "NOT CONVERGED"
@@ -129,7 +138,10 @@ class SemResults:
 
     # ---- lavaan's tables -----------------------------------------------------------------------------------
 
-    def parameter_estimates(self, ci: bool = True, level: float = 0.95, standardized: bool = False) -> pd.DataFrame:
+    def parameter_estimates(
+        self, ci: bool = True, level: float = 0.95, standardized: bool = False, fmi: bool = False,
+        boot_ci_type: IntervalType = "perc",
+    ) -> pd.DataFrame:  # fmt: skip
         """Estimates with inference (lavaan: ``parameterEstimates()``).
 
         Parameters
@@ -139,6 +151,11 @@ class SemResults:
         level : float, default 0.95
         standardized : bool, default False
             Add std_lv, std_all and std_nox.
+        fmi : bool, default False
+            Add the fraction of missing information, 1 - (complete-data / actual squared standard error); NaN for what
+            is fixed, and with a warning for fits other than FIML with ordinary standard errors.
+        boot_ci_type : {"perc", "norm", "basic", "bca.simple", "bca"}, default "perc"
+            Kind of the intervals of a fit with ``se="bootstrap"`` (lavaan: ``boot.ci.type``).
 
         Returns
         -------
@@ -146,7 +163,9 @@ class SemResults:
             lhs op rhs label group est se z pvalue ci_lower ci_upper. Fixed parameters have se 0 and z NaN; ``:=``
             parameters have group 0.
         """
-        frame = parameter_estimates(self.fit, level=level, standardized=standardized)
+        frame = parameter_estimates(
+            self.fit, level=level, standardized=standardized, fmi=fmi, boot_ci_type=boot_ci_type
+        )
         return frame if ci else frame.drop(columns=["ci_lower", "ci_upper"])
 
     def standardized_solution(self, type: StandardizedType = "std.all", level: float = 0.95) -> pd.DataFrame:
@@ -224,6 +243,108 @@ class SemResults:
             For another type.
         """
         return residuals(self.fit, type)
+
+    def modification_indices(
+        self, sort: bool = False, power: bool = False, free_remove: bool = True,
+        op: str | Sequence[str] | None = None, minimum_value: float = 0.0, maximum_number: int | None = None,
+        standardized: bool = True, na_remove: bool = True, delta: float = 0.1, alpha: float = 0.05,
+        high_power: float = 0.75,
+    ) -> pd.DataFrame:  # fmt: skip
+        """What chi-square would lose, about, if fixed parameters were freed (lavaan: ``modificationIndices()``).
+
+        Parameters
+        ----------
+        sort : bool, default False
+            Largest index first.
+        power : bool, default False
+            Add delta, ncp, power and decision (Saris, Satorra & van der Veld 2009), in place of sepc_lv and sepc_nox.
+        free_remove : bool, default True
+            Leave out the free parameters of the model.
+        op : str or sequence of str, optional
+            Only these operators.
+        minimum_value : float, default 0
+            Only indices above it.
+        maximum_number : int, optional
+            Only the first rows.
+        standardized : bool, default True
+            Add the standardised changes sepc_lv, sepc_all and sepc_nox.
+        na_remove : bool, default True
+            Leave out parameters that would not be identified.
+        delta, alpha, high_power : float, default 0.1, 0.05, 0.75
+            For ``power``: misspecification that should be found, level of the test, power that counts as high.
+
+        Returns
+        -------
+        DataFrame
+            lhs op rhs group mi epc sepc_lv sepc_all sepc_nox: score test and expected change of each parameter alone,
+            with the expected information. Equality constraints stay in force (`score_test` releases them).
+
+        Raises
+        ------
+        OptionError, IdentificationError
+        """
+        return modification_indices(
+            self.fit, sort=sort, power=power, free_remove=free_remove, op=op, minimum_value=minimum_value,
+            maximum_number=maximum_number, standardized=standardized, na_remove=na_remove, delta=delta, alpha=alpha,
+            high_power=high_power,
+        )  # fmt: skip
+
+    def score_test(
+        self, add: str | None = None, release: Sequence[int] | None = None, cumulative: bool = False,
+        epc: bool = False, information: InformationKind = "expected",
+    ) -> ScoreTest:  # fmt: skip
+        """Score test of equality constraints, or of parameters left out (lavaan: ``lavTestScore()``).
+
+        Parameters
+        ----------
+        add : str, optional
+            Parameters that the model lacks or fixes, such as ``"f =~ x4"``.
+        release : sequence of int, optional
+            Numbers, from 1, of the equality constraints to test; all by default, in the order of the table that comes
+            back.
+        cumulative : bool, default False
+            Also release the constraints one after the other.
+        epc : bool, default False
+            Also give the expected changes of all parameters.
+        information : {"expected", "observed", "first.order"}, default "expected"
+
+        Returns
+        -------
+        ScoreTest
+            ``stat``, ``df``, ``pvalue`` of all together, ``univariate`` of each alone; shared labels stand there under
+            lavaan's own names (``.p2. == .p38.``, by place in the parameter table).
+
+        Raises
+        ------
+        OptionError
+        ModelSyntaxError, ModelSpecificationError
+            For ``add``.
+        """
+        return score_test(self.fit, add=add, release=release, cumulative=cumulative, epc=epc, information=information)
+
+    def reliability(self, total: bool = False, omit_factors: str | Sequence[str] = ()) -> pd.DataFrame:
+        """Reliability of the sum of each factor's indicators (semTools: ``reliability()``, ``compRelSEM()``).
+
+        Parameters
+        ----------
+        total : bool, default False
+            Add a row ``total`` for the sum of all indicators, where there are several factors.
+        omit_factors : str or sequence of str
+            Leave these out.
+
+        Returns
+        -------
+        DataFrame
+            group, factor, alpha, omega (over true and error variance), omega2 (over the model-implied variance of the
+            sum), omega3 (over the saturated one) and avevar (average variance extracted; NaN with cross-loadings), for
+            every factor with two observed indicators.
+
+        Raises
+        ------
+        OptionError
+            Without latent variables, or for a factor that the model lacks.
+        """
+        return reliability(self.fit, total=total, omit_factors=omit_factors)
 
     def coverage(self) -> tuple[pd.DataFrame, ...]:
         """Share of rows in which both of a pair are observed, per group."""

@@ -297,4 +297,4 @@ def _quantiles(column: FloatArray, shares: FloatArray) -> FloatArray:
     start, end = special.ndtri(around / (n + 1)), special.ndtri((around + 1) / (n + 1))
     share = (special.ndtri(np.clip(shares, 1e-300, 1 - 1e-16)) - start) / (end - start)
     exact = (rank == below) | ~inner
-    return np.where(exact, np.where(below == 0, high, low), low + share * (high - low))
+    return np.asarray(np.where(exact, np.where(below == 0, high, low), low + share * (high - low)))

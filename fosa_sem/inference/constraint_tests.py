@@ -278,14 +278,14 @@ def _of_constraints(
 def _of_added(fit: FimlFit, add: str, information: InformationKind) -> tuple[Sequence[Row], _Tested]:
     known = {cell(row): row for row in fit.table.rows}
     variables = {*fit.table.names.observed, *fit.table.names.latent}
+    statements = parse_model(add)
+    for s in statements:
+        if s.op not in (*RELATIONS, "~1") or not {s.lhs, s.rhs} <= {*variables, ""}:
+            raise OptionError(f"add must hold relations of the model's variables, got '{s.lhs} {s.op} {s.rhs}'")
     added: list[Row] = []
-    for statement in parse_model(add):
-        if statement.op not in (*RELATIONS, "~1") or not {statement.lhs, statement.rhs} <= {*variables, ""}:
-            raise OptionError(
-                f"add must hold relations of the model's variables, got {statement.lhs!r} {statement.op!r}"
-            )
-        for group in range(1, fit.table.ngroups + 1):
-            row = added_row(statement.lhs, statement.op, statement.rhs, group)
+    for group in range(1, fit.table.ngroups + 1):
+        for s in statements:
+            row = added_row(s.lhs, s.op, s.rhs, group)
             row = known.get(cell(row), row)
             if row.free or row.exo:
                 raise OptionError(f"'{row.lhs} {row.op} {row.rhs}' is a parameter of the model already")
@@ -298,7 +298,10 @@ def _of_added(fit: FimlFit, add: str, information: InformationKind) -> tuple[Seq
     tested = _Tested(
         held=np.hstack([held, np.zeros((len(held), len(added)))]), released=np.eye(k + len(added))[k:],
         names=pd.DataFrame(
-            [(f"{r.lhs}{r.op}{r.rhs}" + (f".g{r.group}" if r.group > 1 else ""), "==", "0") for r in added],
+            [
+                (f"{r.lhs}{r.op}{r.rhs}" + (f".g{r.group}" if r.group > 1 else ""), "==", f"{r.ustart:g}")
+                for r in added
+            ],
             columns=["lhs", "op", "rhs"],
         ),
         score=model.score[chosen], information=model.information[np.ix_(chosen, chosen)],

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from fosa_sem.errors import OptionError
 from fosa_sem.inference.extension import ExtendedModel, extended_model, missing_rows
@@ -160,7 +160,7 @@ def _add_power(frame: pd.DataFrame, delta: float, alpha: float, high_power: floa
     critical = special.chdtri(1, alpha)
     frame["delta"] = delta
     frame["ncp"] = frame["mi"] / frame["epc"] ** 2 * delta**2
-    frame["power"] = stats.ncx2.sf(critical, 1, frame["ncp"])
+    frame["power"] = 1.0 - special.chndtr(critical, 1, frame["ncp"])
     significant, sensitive = frame["mi"] > critical, frame["power"] > high_power
     large = frame["epc"].abs() > delta
     frame["decision"] = np.select(

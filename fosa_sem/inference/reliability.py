@@ -110,7 +110,7 @@ def _parts(fit: FimlFit) -> list[_Parts]:
                 residual=at.S[:p, :p],
                 implied=at.cov[:p, :p],
                 saturated=saturated,
-            )  # fmt: skip
+            )
         )
     return found
 

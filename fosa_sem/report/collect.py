@@ -60,7 +60,9 @@ _MANY_GROUPS = 12
 """Groups whose parts of chi-square are still listed."""
 
 
-def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[str, str], ...] = ()) -> FitReport:
+def collect_fit(
+    fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[str, str], ...] = (), fmi: bool = False
+) -> FitReport:
     """Everything a report says about a fit.
 
     Parameters
@@ -70,8 +72,10 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[st
         Of the confidence intervals.
     statements : tuple of (prompt, text)
         What only the analyst can say; prompts left out print as not stated.
+    fmi : bool, default False
+        Hold the fraction of missing information.
     """
-    estimates = parameter_estimates(fit, level=level, standardized=True)
+    estimates = parameter_estimates(fit, level=level, standardized=True, fmi=fmi)
     names = pd.Index(fit.table.names.observed)
     saturated = tuple(
         (pd.Series(s.mean, index=names), pd.DataFrame(s.cov, index=names, columns=names)) for s in fit.problem.saturated
@@ -156,6 +160,8 @@ def _inference(fit: FimlFit) -> list[tuple[str, str]]:
     information = fit.resolved.information
     missing = fit.vcov is None and fit.resolved.se != "none"
     entries = [("Standard errors", "Not available" if missing else _SE[fit.resolved.se])]
+    if fit.draws is not None:
+        entries.append(("Bootstrap draws", f"{len(fit.draws.failed)}, of which {fit.draws.failed.sum()} failed"))
     if fit.resolved.se in ("none", "bootstrap"):
         return entries
     sandwich = fit.resolved.se == "robust.huber.white"

@@ -51,7 +51,7 @@ class ParameterBlock:
 
 
 Record = dict[Hashable, Any]
-VALUES = ("est", "se", "z", "pvalue", "ci_lower", "ci_upper", "std_lv", "std_all")
+VALUES = ("est", "se", "z", "pvalue", "ci_lower", "ci_upper", "std_lv", "std_all", "fmi")
 _OWN_NAME = frozenset({"Intercepts", "Variances"})
 _ORDER = (
     "Latent Variables",

@@ -38,9 +38,10 @@ _HEADINGS = {
     "ci_upper": "ci.upper",
     "std_lv": "Std.lv",
     "std_all": "Std.all",
+    "fmi": "FMI",
 }
 _SHORT_HEADINGS = {**_HEADINGS, "ci_lower": "ci.low", "ci_upper": "ci.upp"}
-_OF_ESTIMATES = frozenset({"se", "z", "pvalue", "ci_lower", "ci_upper"})
+_OF_ESTIMATES = frozenset({"se", "z", "pvalue", "ci_lower", "ci_upper", "fmi"})
 _INFERENCE_LABELS = ("se", "standard error", "information", "observed information")
 
 
@@ -50,6 +51,7 @@ def summary_text(
     fit_measures: bool = True,
     standardized: bool = True,
     rsquare: bool = True,
+    fmi: bool = False,
     ci: bool = False,
 ) -> str:
     """Return the summary of a fit as plain text, at most 80 columns wide.
@@ -63,6 +65,8 @@ def summary_text(
         Print the columns Std.lv and Std.all.
     rsquare : bool, default True
         Print the explained variance of endogenous variables.
+    fmi : bool, default False
+        Print the fraction of missing information, which the report must hold.
     ci : bool, default False
         Print confidence limits.
 
@@ -77,7 +81,7 @@ def summary_text(
     parameters show no standard error; a dash stands for what is not defined.
     """
     keys = ["est", "se", "z", "pvalue"]
-    keys += ["ci_lower", "ci_upper"] * ci + ["std_lv", "std_all"] * standardized
+    keys += ["ci_lower", "ci_upper"] * ci + ["std_lv", "std_all"] * standardized + ["fmi"] * fmi
     blocks = measure_blocks(report.fit_measures)
     paragraphs = [_header(report)]
     for block in blocks[: None if fit_measures else 1]:
