@@ -666,15 +666,14 @@ class SemResults:
         ConvergenceError
             If hardly any draw of parameters implies a proper covariance matrix.
         """
-        completion = self.impute(data)
-        adjustment = None
+        table, adjustment = self.data if data is None else data, None
         if refiner is not None:
-            trained = _trained(refiner, self.impute(), seed)
+            trained, completion = _trained(refiner, self.impute(), seed), self.impute(data)
             adjustment = Adjustment.from_refined(completion, trained.refine(completion), trained.spread)
         draws = model_draws(
-            self.fit, self.data, completion, m=m, seed=seed, options=draw_options(options), adjustment=adjustment
+            self.fit, self.data, table, m=m, seed=seed, options=draw_options(options), adjustment=adjustment
         )
-        return MultipleImputation(table=completion.table, m=m, draws=draws, model=self.fit)
+        return MultipleImputation(table=table, m=m, draws=draws, model=self.fit)
 
 
 def _trained(refiner: object, completion: Completion, seed: int) -> FittedRefiner:

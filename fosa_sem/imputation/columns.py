@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from fosa_sem.errors import DataError, OptionError
-from fosa_sem.imputation.completion import BoolArray, FloatArray
+from fosa_sem.imputation.completion import BoolArray, FloatArray, GaussianRule
 from fosa_sem.imputation.missing_cells import Bounds
 
 POSSIBLE = 1e-6
@@ -98,24 +98,22 @@ def column_rules(
     )  # fmt: skip
 
 
-def check_limits_are_possible(
-    variables: Sequence[str], rules: ColumnRules, means: Sequence[FloatArray], covs: Sequence[FloatArray]
-) -> None:
+def check_limits_are_possible(variables: Sequence[str], rules: ColumnRules, rule: GaussianRule) -> None:
     """Refuse limits between which the model expects no value.
 
     Parameters
     ----------
     variables : sequence of str, length p
     rules : ColumnRules
-    means, covs : sequence of ndarray
-        Model-implied moments per group.
+    rule : GaussianRule
+        Model-implied moments.
 
     Raises
     ------
     OptionError
     """
     limits = rules.limits
-    for mean, cov in zip(means, covs, strict=True):
+    for mean, cov in zip(rule.means, rule.covs, strict=True):
         sd = np.sqrt(np.diag(cov))
         inside = special.ndtr((limits.upper - mean) / sd) - special.ndtr((limits.lower - mean) / sd)
         for j in np.flatnonzero(limits.bounded & (inside < POSSIBLE)).tolist():

@@ -61,6 +61,28 @@ def read_rows(fit: FimlFit, data: pd.DataFrame) -> tuple[FloatArray, IntArray]:
     return values, np.asarray(given.map(known), dtype=np.intp)
 
 
+def read_imputable(fit: FimlFit, data: pd.DataFrame) -> tuple[FloatArray, IntArray]:
+    """As `read_rows`, for rows whose holes are to be filled.
+
+    Raises
+    ------
+    DataError
+        As `read_rows`.
+    OptionError
+        If a value of an exogenous variable is missing and the model was fitted with ``fixed_x=True``.
+    """
+    values, group = read_rows(fit, data)
+    if fit.table.fixed_x:
+        for name in fit.table.names.observed_x:
+            holes = int(np.isnan(values[:, fit.table.names.observed.index(name)]).sum())
+            if holes:
+                raise OptionError(
+                    f"exogenous variable {name!r} has {holes} missing value(s), and the model was fitted with "
+                    "fixed_x=True, which gives it no distribution; refit with fixed_x=False"
+                )
+    return values, group
+
+
 def complete(fit: FimlFit, data: pd.DataFrame) -> Completion:
     """Fill the holes of a table with E[missing | observed] under the fitted model.
 
@@ -81,16 +103,8 @@ def complete(fit: FimlFit, data: pd.DataFrame) -> Completion:
         If a value of an exogenous variable is missing and the model was fitted with ``fixed_x=True``, which gives
         these variables no distribution.
     """
-    values, group = read_rows(fit, data)
+    values, group = read_imputable(fit, data)
     observed = ~np.isnan(values)
-    if fit.table.fixed_x:
-        for name in fit.table.names.observed_x:
-            holes = int((~observed[:, fit.table.names.observed.index(name)]).sum())
-            if holes:
-                raise OptionError(
-                    f"exogenous variable {name!r} has {holes} missing value(s), and the model was fitted with "
-                    "fixed_x=True, which gives it no distribution; refit with fixed_x=False"
-                )
     rule = observed_rule(fit)
     mean, sd = rule.conditional(values, observed, group)
     origin = np.where(observed, np.int8(Origin.OBSERVED), np.int8(Origin.SEM))

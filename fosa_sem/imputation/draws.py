@@ -21,6 +21,7 @@ from fosa_sem.imputation.columns import (
     column_rules,
 )
 from fosa_sem.imputation.completion import BoolArray, Completion, FloatArray
+from fosa_sem.imputation.conditional import observed_rule, read_imputable
 from fosa_sem.imputation.missing_cells import Batch, GroupMoments, draw_batch, missing_batches
 from fosa_sem.imputation.parameter_draws import DrawnParameters, ParameterDraws, draw_parameters
 from fosa_sem.imputation.predictions import Donors, leave_one_out, thresholds
@@ -192,7 +193,7 @@ class ModelDraws:
 
 
 def model_draws(
-    fit: FimlFit, data: pd.DataFrame, completion: Completion, *, m: int, seed: int, options: DrawOptions,
+    fit: FimlFit, data: pd.DataFrame, table: pd.DataFrame, *, m: int, seed: int, options: DrawOptions,
     adjustment: Adjustment | None = None,
 ) -> ModelDraws:  # fmt: skip
     """Prepare m imputations of a table from a fitted model.
@@ -202,8 +203,8 @@ def model_draws(
     fit : FimlFit
     data : DataFrame
         That the model was fitted to.
-    completion : Completion
-        Of the table to impute, whose holes may have any pattern.
+    table : DataFrame
+        To impute: the same, or new rows, whose holes may have any pattern.
     m : int
     seed : int
     options : DrawOptions
@@ -217,7 +218,8 @@ def model_draws(
     for name, number, least in (("m", m, 1), ("seed", seed, 0)):
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise OptionError(f"{name} must be a whole number from {least} on, got {number!r}")
-    variables = completion.variables
+    variables = fit.table.names.observed
+    values, group = read_imputable(fit, table)
     fitted = np.vstack([g.values for g in fit.sample.groups])
     rules = column_rules(
         variables, fitted, bounds=options.bounds, integers=options.integers, pmm=options.pmm, ordinal=options.ordinal,
@@ -225,14 +227,13 @@ def model_draws(
     )  # fmt: skip
     if adjustment is not None and rules.matched.any():
         raise OptionError("pmm matches on the model's predictions, which refiner replaces; leave one of them out")
-    check_limits_are_possible(variables, rules, completion.rule.means, completion.rule.covs)
-    values = np.where(completion.observed, completion.values, np.nan)
+    check_limits_are_possible(variables, rules, observed_rule(fit))
     check_new_values(variables, rules, values)
     cuts, donors = _predicted(fit, rules)
     return ModelDraws(
-        variables=variables, maps=fit.problem.maps, values=values, group=completion.group,
+        variables=variables, maps=fit.problem.maps, values=values, group=group,
         parameters=draw_parameters(fit, data, m, seed, options.parameter_draws),
-        batches=missing_batches(completion.observed, completion.group), rules=rules, cuts=cuts, donors=donors,
+        batches=missing_batches(~np.isnan(values), group), rules=rules, cuts=cuts, donors=donors,
         adjustment=adjustment, seed=seed,
     )  # fmt: skip
 

@@ -102,7 +102,7 @@ class PooledSem:
         pooled = replace(self.fits.pooled, vcov=self.fits.total(scaled=scaled))
         frame = parameter_estimates(pooled, level=level, standardized=standardized)
         pooling = self._variances(dfcom)
-        se = np.array(frame["se"], dtype=float)
+        se = frame["se"].to_numpy(dtype=float, copy=True)
         defined = len(self.fits.template.table.definitions)
         if defined:
             rows = slice(len(frame) - defined, None)

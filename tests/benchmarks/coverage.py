@@ -131,12 +131,16 @@ def draw_skewed(rng: np.random.Generator) -> pd.DataFrame:
     return hide_completely_at_random(rng, factor_scores(rng, skewed), list(LOADINGS))
 
 
-def draw_path(rng: np.random.Generator) -> pd.DataFrame:
+def path_scores(rng: np.random.Generator) -> pd.DataFrame:
     x = rng.standard_normal(ROWS)
     w = 0.3 * x + rng.standard_normal(ROWS)
     m = PATHS["m ~ x"] * x + PATHS["m ~ w"] * w + math.sqrt(PATH_RESIDUAL) * rng.standard_normal(ROWS)
     y = PATHS["y ~ m"] * m + PATHS["y ~ x"] * x + math.sqrt(PATH_RESIDUAL) * rng.standard_normal(ROWS)
-    return hide_at_random(rng, pd.DataFrame({"x": x, "w": w, "m": m, "y": y}), ["m", "y"], ["x", "w"])
+    return pd.DataFrame({"x": x, "w": w, "m": m, "y": y})
+
+
+def draw_path(rng: np.random.Generator) -> pd.DataFrame:
+    return hide_at_random(rng, path_scores(rng), ["m", "y"], ["x", "w"])
 
 
 DESIGNS = {

@@ -155,7 +155,9 @@ QUESTIONS = (
         "fmi", "cfa", "cfa_expected", "labels", "democracy", "schools_equal", "apart", "apart_free_x", "pressure",
         "pressure_missing_x",
     ),
-    *questions("reliability", "cfa", "cfa_std", "cross", "second_order", "democracy", "schools", "two_stage", "complete"),
+    *questions(
+        "reliability", "cfa", "cfa_std", "cross", "second_order", "democracy", "schools", "two_stage", "complete"
+    ),
     *questions("reliability", "cfa", "cross", total=True),
     *questions("composite", "cfa", "cross", "democracy"),
     *questions("bootstrap", "small_bootstrap", types=["perc", "norm", "basic", "bca.simple", "bca"], level=0.9),
