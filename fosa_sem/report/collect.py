@@ -16,6 +16,7 @@ from fosa_sem.inference.fit_measures import fit_measures
 from fosa_sem.inference.parameters import is_free, parameter_estimates
 from fosa_sem.inference.standardized import r_squared
 from fosa_sem.model.scaling import correlation
+from fosa_sem.report.collect_missing import collect_missing
 from fosa_sem.report.records import Distribution, FitReport, ImputationReport
 
 
@@ -60,7 +61,13 @@ _MANY_GROUPS = 12
 """Groups whose parts of chi-square are still listed."""
 
 
-def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[str, str], ...] = ()) -> FitReport:
+def collect_fit(
+    fit: FimlFit,
+    *,
+    level: float = 0.95,
+    statements: tuple[tuple[str, str], ...] = (),
+    diagnostics: bool = False,
+) -> FitReport:
     """Everything a report says about a fit.
 
     Parameters
@@ -70,6 +77,8 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[st
         Of the confidence intervals.
     statements : tuple of (prompt, text)
         What only the analyst can say; prompts left out print as not stated.
+    diagnostics : bool, default False
+        Whether to examine the missing values too, which a summary does not print.
     """
     estimates = parameter_estimates(fit, level=level, standardized=True)
     names = pd.Index(fit.table.names.observed)
@@ -111,6 +120,7 @@ def collect_fit(fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[st
         saturated=saturated,
         residual_correlations=_residual_correlations(fit),
         statements=statements,
+        missing=collect_missing(fit) if diagnostics else None,
     )
 
 
