@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from fosa_sem.inference.mcar import McarTest, mcar_test
     from fosa_sem.refine.config import RefinerConfig
     from fosa_sem.refine.refiner import AttentionRefiner
+    from fosa_sem.report.imputation_plots import plot_densities, plot_pooling, plot_strips
     from fosa_sem.report.missing_plots import plot_coverage, plot_patterns
+    from fosa_sem.report.sensitivity_plots import plot_sensitivity
 
 _LAZY = {
     "Amputation": "fosa_sem.evaluate.ampute",
@@ -64,7 +66,11 @@ _LAZY = {
     "md_pairs": "fosa_sem.data.missingness",
     "md_pattern": "fosa_sem.data.missingness",
     "plot_coverage": "fosa_sem.report.missing_plots",
+    "plot_densities": "fosa_sem.report.imputation_plots",
     "plot_patterns": "fosa_sem.report.missing_plots",
+    "plot_pooling": "fosa_sem.report.imputation_plots",
+    "plot_sensitivity": "fosa_sem.report.sensitivity_plots",
+    "plot_strips": "fosa_sem.report.imputation_plots",
     "pool": "fosa_sem.imputation.pooling",
     "pool_lrt": "fosa_sem.imputation.model_comparison",
     "pooling_path": "fosa_sem.imputation.pooling_path",
@@ -79,8 +85,9 @@ __all__ = [
     "MultipleImputation", "PairCounts", "ParameterTable", "PooledSem", "RefinerConfig", "SemResults", "Sensitivity",
     "amputation", "ampute", "bootstrap", "cfa", "compare", "compare_missing", "coverage", "datasets", "delta_adjust",
     "errors", "growth", "imputation_metrics", "impute", "influx_outflux", "lavaan", "lrt", "mask_cells", "mcar_test",
-    "md_pairs", "md_pattern", "parameter_table", "parse", "plot_coverage", "plot_patterns", "pool", "pool_lrt",
-    "pooling_path", "read_table", "sem", "sensitivity", "uncovered_pairs", "wald",
+    "md_pairs", "md_pattern", "parameter_table", "parse", "plot_coverage", "plot_densities", "plot_patterns",
+    "plot_pooling", "plot_sensitivity", "plot_strips", "pool", "pool_lrt", "pooling_path", "read_table", "sem",
+    "sensitivity", "uncovered_pairs", "wald",
 ]  # fmt: skip
 
 

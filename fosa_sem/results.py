@@ -40,6 +40,8 @@ from fosa_sem.report.collect import collect_fit
 from fosa_sem.report.records import ImputationReport
 
 if TYPE_CHECKING:
+    from fosa_sem.evaluate.sensitivity import Sensitivity
+    from fosa_sem.imputation.pooled_sem import PooledSem
     from fosa_sem.refine.refiner import FittedRefiner
 
 FloatArray = NDArray[np.float64]
@@ -106,6 +108,10 @@ class SemResults:
         path: str | PathLike[str],
         imputation: ImputationReport | None = None,
         statements: Mapping[str, str] | None = None,
+        *,
+        imputations: MultipleImputation | None = None,
+        pooled: PooledSem | None = None,
+        sensitivity: Sensitivity | Sequence[Sensitivity] = (),
     ) -> Path:
         """Write a report in the format of the suffix: .html, .md or .txt.
 
@@ -117,6 +123,12 @@ class SemResults:
         statements : mapping of prompt to text, optional
             What only the analyst can say, under the prompts of `fosa_sem.report.records.PROMPTS` or others; a
             prompt without a text is printed as not stated.
+        imputations : MultipleImputation, optional
+            Section on multiple imputations.
+        pooled : PooledSem, optional
+            What ``imputations.fit(model)`` gave, for the same section.
+        sensitivity : Sensitivity or sequence of Sensitivity, optional
+            Section on values missing not at random.
 
         Returns
         -------
@@ -126,13 +138,16 @@ class SemResults:
         Raises
         ------
         OptionError
-            For another suffix, or a place that cannot be written; no partial file is left.
+            For another suffix, or a place that cannot be written; no partial file is left. Also for a pooled fit
+            without the imputations, or of another number of them.
         """
+        from fosa_sem.report.collect_multiple import with_multiple
         from fosa_sem.report.write import render
 
         target = Path(path)
-        fit_report = collect_fit(self.fit, statements=tuple((statements or {}).items()))
-        text = render(target.suffix.lower(), fit_report, imputation)
+        fit_report = collect_fit(self.fit, statements=tuple((statements or {}).items()), diagnostics=True)
+        full = with_multiple(imputation, imputations, pooled, sensitivity)
+        text = render(target.suffix.lower(), fit_report, full)
         atomic_write_text(target, text)
         return target
 

@@ -11,7 +11,8 @@ from fosa_sem.data.reading import read_table, write_table
 from fosa_sem.imputation.completion import Origin
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.report.formatting import display_width, pad_right, shorten
-from fosa_sem.report.text import WIDTH, metrics_text
+from fosa_sem.report.plain import WIDTH
+from fosa_sem.report.text import metrics_text
 
 if TYPE_CHECKING:
     from fosa_sem.imputer import FosaImputer

@@ -10,7 +10,7 @@ from fosa_sem.cli.commands import filled_text, imputation_text
 from fosa_sem.cli.files import check_report
 from fosa_sem.datasets import load_nhanes
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.report.text import WIDTH
+from fosa_sem.report.plain import WIDTH
 
 REPORT = "fosa_report.html"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from fosa_sem.errors import OptionError
@@ -62,7 +63,9 @@ def of_interest(frame: pd.DataFrame) -> list[str]:
     return list(frame["term"])
 
 
-def pooling_path(pooled: PooledSem | Pooled, terms: Sequence[str] | None = None, level: float = 0.95) -> pd.DataFrame:
+def pooling_path(
+    pooled: PooledSem | Pooled, terms: Sequence[str] | None = None, level: float = 0.95, *, most: int | None = None
+) -> pd.DataFrame:
     """Pooled estimates from the first 2, 3, ..., m imputations.
 
     Parameters
@@ -73,6 +76,8 @@ def pooling_path(pooled: PooledSem | Pooled, terms: Sequence[str] | None = None,
     terms : sequence of str, optional
         Which estimates, as `pooled_terms` names them; all that vary by default.
     level : float, default 0.95
+    most : int, optional
+        Numbers of imputations to compute, evenly spaced up to m; all by default.
 
     Returns
     -------
@@ -90,7 +95,9 @@ def pooling_path(pooled: PooledSem | Pooled, terms: Sequence[str] | None = None,
         if term not in known:
             raise OptionError(f"no estimate {term!r}; there are {', '.join(known)}")
     parts = []
-    for k in range(2, _m(pooled) + 1):
+    m = _m(pooled)
+    numbers = np.linspace(2, m, min(m - 1, most or m)).round().astype(int)
+    for k in np.unique(numbers):
         frame = pooled_terms(_first(pooled, k), level).set_index("term").reindex(chosen).reset_index()
         parts.append(frame.assign(m=k)[list(COLUMNS)])
     return pd.concat(parts, ignore_index=True)

@@ -16,6 +16,7 @@ from fosa_sem.inference.fit_measures import fit_measures
 from fosa_sem.inference.parameters import is_free, parameter_estimates
 from fosa_sem.inference.standardized import r_squared
 from fosa_sem.model.scaling import correlation
+from fosa_sem.report.collect_missing import collect_missing
 from fosa_sem.report.records import Distribution, FitReport, ImputationReport
 
 
@@ -61,7 +62,12 @@ _MANY_GROUPS = 12
 
 
 def collect_fit(
-    fit: FimlFit, *, level: float = 0.95, statements: tuple[tuple[str, str], ...] = (), fmi: bool = False
+    fit: FimlFit,
+    *,
+    level: float = 0.95,
+    statements: tuple[tuple[str, str], ...] = (),
+    fmi: bool = False,
+    diagnostics: bool = False,
 ) -> FitReport:
     """Everything a report says about a fit.
 
@@ -74,6 +80,8 @@ def collect_fit(
         What only the analyst can say; prompts left out print as not stated.
     fmi : bool, default False
         Hold the fraction of missing information.
+    diagnostics : bool, default False
+        Whether to examine the missing values too, which a summary does not print.
     """
     estimates = parameter_estimates(fit, level=level, standardized=True, fmi=fmi)
     names = pd.Index(fit.table.names.observed)
@@ -115,6 +123,7 @@ def collect_fit(
         saturated=saturated,
         residual_correlations=_residual_correlations(fit),
         statements=statements,
+        missing=collect_missing(fit) if diagnostics else None,
     )
 
 

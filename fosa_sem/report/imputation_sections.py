@@ -48,7 +48,7 @@ def imputation_section(imputation: ImputationReport) -> Section:
     ----------
     imputation : ImputationReport
     """
-    blocks: list[Block] = [Paragraph(text=_PURPOSE)]
+    blocks: list[Block] = []
     if imputation.metrics is not None and len(imputation.metrics):
         blocks.append(overall_table(imputation.metrics))
         blocks += [_by_variable(imputation.metrics, metric) for metric in ("rmse", "r2")]
@@ -59,7 +59,8 @@ def imputation_section(imputation: ImputationReport) -> Section:
         blocks.append(_history(imputation.history))
     if imputation.gates is not None and len(imputation.gates):
         blocks += [_gates_figure(imputation.gates), _gates_table(imputation.gates)]
-    return Section(title="Imputation", blocks=tuple(blocks))
+    lead = (Paragraph(text=_PURPOSE),) if blocks else ()
+    return Section(title="Imputation", blocks=(*lead, *blocks))
 
 
 def overall_table(metrics: pd.DataFrame) -> Table:

@@ -123,7 +123,7 @@ def coverage_figure(frame: pd.DataFrame) -> Figure:
     """
     values = frame.to_numpy(dtype=float)
     p = len(values)
-    figure = new_figure(min(7.2, 2.6 + 0.42 * p), min(6.6, 1.6 + 0.38 * p))
+    figure = new_figure(7.2, min(6.6, 1.0 + 0.32 * p))
     axes = figure.subplots()
     mesh = axes.pcolormesh(values, cmap="Blues", vmin=0.0, vmax=1.0, edgecolor="white", linewidth=0.5)
     names = [shorten(clean(name), 16) for name in frame.index]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from fosa_sem.evaluate.sensitivity import Sensitivity
+from fosa_sem.inference.mcar import McarTest
 
 FloatArray = NDArray[np.float64]
 
@@ -69,6 +72,8 @@ class FitReport:
         Each group's part of chi-square; empty for a single group, many groups, or without a test.
     statements : tuple of (prompt, text), default ()
         What only the analyst can say. Prompts of `PROMPTS` left out or empty are printed as not stated.
+    missing : MissingReport or None, default None
+        Diagnostics of the missing values.
     """
 
     title: str
@@ -97,14 +102,44 @@ class FitReport:
     residual_correlations: tuple[pd.DataFrame, ...] = ()
     chisq_by_group: tuple[float, ...] = ()
     statements: tuple[tuple[str, str], ...] = ()
+    missing: MissingReport | None = None
 
 
 PROMPTS = (
-    "Assumed missing-data mechanism, and why",
-    "Known reasons for missing values",
     "Was the model, and any change to it, planned in advance",
+    "Planned handling of missing data",
+    "Known reasons for missing values",
+    "Assumed missing-data mechanism, and why",
+    "Why these auxiliary variables, or none",
+    "Result with complete rows only, and why it differs",
+    "Which departures from missing at random are plausible",
+    "Limits of interpretation",
     "Where data and code can be found",
 )
+"""What a report must say and only the analyst can (APA JARS-Quant, Appelbaum et al. 2018; TARMOS, Lee et al. 2021; van
+Buuren 2018, section 12.2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingReport:
+    """Diagnostics of the missing values in the rows used.
+
+    Attributes
+    ----------
+    flux : DataFrame, a row per variable
+        See `fosa_sem.influx_outflux`.
+    differences : DataFrame
+        See `fosa_sem.compare_missing`.
+    mcar : tuple of McarTest or None, length G
+        Little's test per group; None where nothing is missing, or without saturated moments.
+    uncovered : tuple of (variable, variable)
+        Pairs that no row of some group observes together.
+    """
+
+    flux: pd.DataFrame
+    differences: pd.DataFrame
+    mcar: tuple[McarTest | None, ...]
+    uncovered: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +179,49 @@ class ImputedVariable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MultipleReport:
+    """Everything a report says about multiple imputations and a model fitted to each.
+
+    Attributes
+    ----------
+    m : int
+        Imputations.
+    settings : tuple of (label, value)
+        How they were made.
+    variables : tuple of ImputedVariable
+    imputation_model : str
+        Empty for imputations that were made elsewhere.
+    model : str
+        The analysis model; empty without a pooled fit.
+    failed : tuple of (imputation, reason)
+        Fits that are left out.
+    lacking : tuple of str
+        What the analysis asks for and the imputation model rules out.
+    estimates : DataFrame or None
+        Pooled estimates with the column ``term``, see `fosa_sem.imputation.pooling_path.pooled_terms`.
+    fit_measures : Series
+        Of the pooled chi-square, by lavaan's names; empty without.
+    path : DataFrame or None
+        How estimates settle, see `fosa_sem.pooling_path`.
+    ci_level : float, default 0.95
+    """
+
+    m: int
+    settings: tuple[tuple[str, str], ...]
+    variables: tuple[ImputedVariable, ...]
+    imputation_model: str = ""
+    model: str = ""
+    failed: tuple[tuple[int, str], ...] = ()
+    lacking: tuple[str, ...] = ()
+    estimates: pd.DataFrame | None = None
+    fit_measures: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
+    path: pd.DataFrame | None = None
+    ci_level: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImputationReport:
-    """Everything a report says about one imputation.
+    """Everything a report says about imputed values.
 
     Attributes
     ----------
@@ -159,6 +235,10 @@ class ImputationReport:
     distributions : tuple of Distribution
         Variables with missing cells.
     notes : tuple of str
+    multiple : MultipleReport or None
+        Multiple imputations, and what was pooled.
+    sensitivity : tuple of Sensitivity
+        Analyses under values missing not at random.
     """
 
     metrics: pd.DataFrame | None = None
@@ -166,3 +246,5 @@ class ImputationReport:
     gates: pd.DataFrame | None = None
     distributions: tuple[Distribution, ...] = ()
     notes: tuple[str, ...] = ()
+    multiple: MultipleReport | None = None
+    sensitivity: tuple[Sensitivity, ...] = ()

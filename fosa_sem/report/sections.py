@@ -6,13 +6,16 @@ import math
 
 import pandas as pd
 
+from fosa_sem.report.checklist import checklist_section
+from fosa_sem.report.diagnostic_sections import diagnostics_section
 from fosa_sem.report.document import Block, Bullets, Code, Document, Paragraph, Section, Table, numbered
 from fosa_sem.report.formatting import apa_unit, clean, count, decimal, p_apa, p_equation, readable
 from fosa_sem.report.imputation_sections import imputation_section
 from fosa_sem.report.measures import VERSIONS, MeasureRow, measure_blocks, value_of
 from fosa_sem.report.missing_sections import missing_section
+from fosa_sem.report.multiple_sections import multiple_section, sensitivity_sections
 from fosa_sem.report.parameters import ParameterBlock, ParameterRow, group_blocks, model_wide_blocks, of_group
-from fosa_sem.report.records import PROMPTS, FitReport, ImputationReport
+from fosa_sem.report.records import FitReport, ImputationReport
 from fosa_sem.report.tables import facts, matrix_tables, of_label, undefined_note
 
 _CAPTIONS = {"Latent Variables": "Loadings of latent variables"}
@@ -39,17 +42,31 @@ def build_document(report: FitReport, imputation: ImputationReport | None = None
     sections = [
         model_section(report),
         missing_section(report),
+        diagnostics_section(report),
         estimation_section(report),
         fit_section(report),
         estimates_section(report),
         rsquare_section(report),
         local_fit_section(report),
-        imputation_section(imputation) if imputation else None,
+        *imputed_sections(imputation),
         notes_section(report, imputation),
-        statements_section(report),
+        checklist_section(report, imputation),
     ]
-    kept = tuple(section for section in sections if section is not None and section.blocks)
+    kept = tuple(section for section in sections if section.blocks)
     return numbered(Document(title=report.title, sections=kept))
+
+
+def imputed_sections(imputation: ImputationReport | None) -> tuple[Section, ...]:
+    """Sections on imputed values: single and multiple imputation, sensitivity.
+
+    Parameters
+    ----------
+    imputation : ImputationReport or None
+    """
+    if imputation is None:
+        return ()
+    multiple = (multiple_section(imputation.multiple),) if imputation.multiple else ()
+    return (imputation_section(imputation), *multiple, *sensitivity_sections(imputation.sensitivity))
 
 
 def build_summary(report: FitReport) -> Document:
@@ -212,13 +229,6 @@ def notes_section(report: FitReport, imputation: ImputationReport | None) -> Sec
     """Remarks of the fit and of the imputation."""
     items = report.notes + (imputation.notes if imputation else ())
     return Section(title="Notes", blocks=(Bullets(items=items),) if items else ())
-
-
-def statements_section(report: FitReport) -> Section:
-    """Return what only the analyst can say; what was not said is shown as not said."""
-    given = {prompt: text for prompt, text in report.statements if text.strip()}
-    rows = [(prompt, given.pop(prompt, "not stated by the analyst")) for prompt in PROMPTS]
-    return Section(title="Statements by the analyst", blocks=facts("Statements", (*rows, *given.items())))
 
 
 def _measure(row: MeasureRow, value: float | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fosa_sem.errors import OptionError
 from fosa_sem.evaluate.sensitivity import CONCLUSIONS, Sensitivity
@@ -33,8 +35,8 @@ def plot_sensitivity(result: Sensitivity, terms: Sequence[str] | str | None = No
     Returns
     -------
     matplotlib.figure.Figure
-        Its ``savefig(path)`` writes a file. A column of panels per axis (all other shifts 0) and a row per term; with
-        two axes a third column maps the conclusion of each combination.
+        Its ``savefig(path)`` writes a file. A panel per term and axis (all other shifts 0); with two axes a third panel
+        maps the conclusion of each combination.
 
     Raises
     ------
@@ -48,10 +50,8 @@ def plot_sensitivity(result: Sensitivity, terms: Sequence[str] | str | None = No
         if term not in result.terms:
             raise OptionError(f"no estimate {term!r}; there are {', '.join(result.terms)}")
     tipping = result.tipping_points()
-    columns = len(result.axes) + (len(result.axes) == 2)
-    figure = new_figure(7.2 if columns > 1 else 4.6, 0.6 + 1.9 * len(chosen))
-    axes = figure.subplots(len(chosen), columns, squeeze=False)
-    for panels, term in zip(axes, chosen, strict=True):
+    figure, places = _layout(len(chosen), len(result.axes))
+    for panels, term in zip(places, chosen, strict=True):
         for i, axis in enumerate(result.axes):
             rows = result.along(i, term)
             of_axis = (tipping["term"] == term) & (tipping["variable"] == axis.variable)
@@ -61,9 +61,23 @@ def plot_sensitivity(result: Sensitivity, terms: Sequence[str] | str | None = No
             dress(panels[i], title=shorten(clean(term), 28), x=f"shift of {shorten(clean(axis.name), 24)}{unit}", y="")
         if len(result.axes) == 2:
             _draw_map(panels[2], result, term)
-    handles, labels = all_handles(axes.ravel())
+    handles, labels = all_handles(places.ravel())
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL)
     return figure
+
+
+def _layout(terms: int, axes: int) -> tuple[Figure, NDArray[np.object_]]:
+    """A row of panels per term; with one axis, three terms side by side. Shape (terms, panels of a term)."""
+    if axes > 1:
+        figure = new_figure(7.2, 0.6 + 1.8 * terms)
+        return figure, figure.subplots(terms, axes + (axes == 2), squeeze=False)
+    columns = min(terms, 3)
+    lines = math.ceil(terms / columns)
+    figure = new_figure(7.2, 0.6 + 1.9 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for unused in panels[terms:]:
+        unused.set_axis_off()
+    return figure, panels[:terms, None]
 
 
 def _draw_line(panel: Axes, shifts: np.ndarray, rows: pd.DataFrame, tipping: np.ndarray) -> None:
@@ -74,8 +88,12 @@ def _draw_line(panel: Axes, shifts: np.ndarray, rows: pd.DataFrame, tipping: np.
     panel.axvline(0.0, color="#555555", linewidth=0.8, linestyle=":")
     for place in tipping:
         panel.axvline(place, color=ORANGE, linewidth=1.3, linestyle="--", label="tipping point")
-        panel.annotate(f"{place:.2f}", (place, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom",
-                       fontsize=SMALL - 1, color=ORANGE)  # fmt: skip
+        # Away from the line at 0, unless that leads out of the panel.
+        room = 0.2 * np.ptp(shifts)
+        side = 1 if place < shifts[0] + room or 0 < place < shifts[-1] - room else -1
+        panel.annotate(f"{place:.2f}", (place, 0.97), xycoords=("data", "axes fraction"), xytext=(3 * side, 0),
+                       textcoords="offset points", ha="left" if side > 0 else "right", va="top", fontsize=SMALL - 1,
+                       color=ORANGE)  # fmt: skip
 
 
 def _draw_map(panel: Axes, result: Sensitivity, term: str) -> None:

@@ -7,6 +7,8 @@ import textwrap
 import pandas as pd
 
 from fosa_sem.report.accuracy import METRIC_NAMES, method_name, overall_accuracy
+from fosa_sem.report.checklist import checklist_section
+from fosa_sem.report.diagnostic_sections import diagnostics_section
 from fosa_sem.report.formatting import (
     DASH,
     clean,
@@ -18,6 +20,7 @@ from fosa_sem.report.formatting import (
     shorten,
 )
 from fosa_sem.report.measures import MeasureBlock, MeasureRow, measure_blocks
+from fosa_sem.report.multiple_sections import multiple_section, sensitivity_sections
 from fosa_sem.report.parameters import (
     ParameterBlock,
     ParameterRow,
@@ -25,9 +28,9 @@ from fosa_sem.report.parameters import (
     model_wide_blocks,
     of_group,
 )
+from fosa_sem.report.plain import WIDTH, section_text
 from fosa_sem.report.records import FitReport, ImputationReport
 
-WIDTH = 80
 _LABEL, _VALUE = 42, 12
 _HEADINGS = {
     "est": "Estimate",
@@ -123,7 +126,7 @@ def metrics_text(imputation: ImputationReport) -> str:
 
 
 def report_text(report: FitReport, imputation: ImputationReport | None) -> str:
-    """Return the summary followed by the imputation metrics.
+    """Return the summary, imputation metrics, what was found about missing and imputed values, and the checklist.
 
     Parameters
     ----------
@@ -136,6 +139,14 @@ def report_text(report: FitReport, imputation: ImputationReport | None) -> str:
         At most 80 columns wide, without a newline at the end.
     """
     parts = [summary_text(report, ci=True), metrics_text(imputation) if imputation else ""]
+    multiple = imputation.multiple if imputation else None
+    sections = [
+        diagnostics_section(report),
+        *([multiple_section(multiple)] if multiple else []),
+        *sensitivity_sections(imputation.sensitivity if imputation else ()),
+        checklist_section(report, imputation),
+    ]
+    parts += [section_text(section) for section in sections if section.blocks]
     return "\n\n\n".join(part for part in parts if part)
 
 
