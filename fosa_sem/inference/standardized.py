@@ -21,6 +21,9 @@ Array = NDArray[np.inexact]
 FloatArray = NDArray[np.float64]
 StandardizedType = Literal["std.all", "std.lv", "std.nox"]
 
+HELD = 1e-14
+"""Variance of a function of parameters, as a share of what it would be without covariances, that is only rounding."""
+
 
 def standardized_values(fit: FimlFit, theta: Array, kind: StandardizedType = "std.all") -> Array:
     """Standardised value of every row of the table, shape (rows,); theta may be complex.
@@ -93,11 +96,13 @@ def definitions(fit: FimlFit, values: Array, jacobian: FloatArray) -> list[Dual]
 
 
 def delta_se(jacobian: FloatArray, vcov: FloatArray | None) -> FloatArray:
-    """Standard errors sqrt(diag(J V J')); 0 for what is fixed, NaN without vcov."""
+    """Standard errors sqrt(diag(J V J')); 0 for what is fixed or what constraints hold, NaN without vcov."""
     fixed = ~jacobian.any(axis=1)
     if vcov is None:
         return np.where(fixed, 0.0, math.nan)
-    return np.asarray(np.sqrt(np.clip((jacobian @ vcov * jacobian).sum(axis=1), 0.0, None)))
+    variance = (jacobian @ vcov * jacobian).sum(axis=1)
+    alone = jacobian**2 @ np.diag(vcov)
+    return np.sqrt(np.where(variance > HELD * alone, variance, 0.0))
 
 
 def inference_columns(values: FloatArray, se: FloatArray, level: float = 0.95) -> dict[str, FloatArray]:
