@@ -77,7 +77,8 @@ class RamMap:
     effects, covariances, intercepts : ndarray of int, shape (cells, 3), (cells, 3), (cells, 2)
         Rows (row, col, theta index) of the free entries of A and S (S: once per pair), (row, theta) of m.
     sample_mean : ndarray, shape (p,), or None
-        Without a mean structure: the mean of the observed variables, whatever theta; that of the others is 0.
+        Without a mean structure: the mean of the observed variables, whatever theta; that of the others is what they
+        predict, with intercepts 0.
     """
 
     n_observed: int
@@ -138,7 +139,9 @@ class RamMap:
         cov = total @ S @ total.T
         mean = total @ m
         if self.sample_mean is not None:
-            mean[: self.n_observed] = self.sample_mean
+            p = self.n_observed
+            mean[:p] = self.sample_mean
+            mean[p:] = np.linalg.solve(np.eye(self.n_variables - p) - A[p:, p:], A[p:, :p] @ mean[:p])
         return RamMatrices(A=A, S=S, m=m, total=total, mean=mean, cov=(cov + cov.T) / 2)
 
     def moments(self, theta: Array) -> tuple[Array, Array]:
