@@ -54,12 +54,14 @@ def available_case_moments(patterns: MissingPatterns) -> tuple[FloatArray, Float
     return mean, (within + between) / count
 
 
-def saturated_moments(patterns: MissingPatterns) -> SaturatedMoments:
+def saturated_moments(patterns: MissingPatterns, tolerance: float = TOLERANCE) -> SaturatedMoments:
     """EM from available-case means and diagonal variances, until scale-free convergence.
 
     Parameters
     ----------
     patterns : MissingPatterns
+    tolerance : float, default 1e-9
+        Twice the gain in log-likelihood that the last step may promise.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def saturated_moments(patterns: MissingPatterns) -> SaturatedMoments:
         step = _em_step(ev, mean, cov)
         if correlation_eigenvalues(step[1])[0] < DEPENDENCE:
             return SaturatedMoments(mean=step[0], cov=step[1], loglik=ev.loglik, converged=False, degenerate=True)
-        if _distance(ev, step[0] - mean, step[1] - cov) < TOLERANCE:
+        if _distance(ev, step[0] - mean, step[1] - cov) < tolerance:
             final = evaluate(patterns, *step)
             return SaturatedMoments(mean=step[0], cov=step[1], loglik=final.loglik, converged=True, degenerate=False)
         there = _standardised(step, scale)

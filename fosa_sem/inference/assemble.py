@@ -24,7 +24,7 @@ from fosa_sem.errors import (
 )
 from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
-from fosa_sem.fiml.saturated import SaturatedMoments, available_case_moments, saturated_moments
+from fosa_sem.fiml.saturated import TOLERANCE, SaturatedMoments, available_case_moments, saturated_moments
 from fosa_sem.inference.dependence import linear_relations
 from fosa_sem.inference.options import TWO_STAGE, FitOptions, ResolvedOptions
 from fosa_sem.model.compile import compile_ram
@@ -94,7 +94,9 @@ def _likelihood(
 ) -> tuple[tuple[MissingPatterns, ...], tuple[SaturatedMoments, ...]]:
     """What the likelihood is made of, and the saturated model on it."""
     patterns = tuple(group.patterns for group in sample.groups)
-    saturated = tuple(saturated_moments(p) for p in patterns)
+    # A likelihood at the moments themselves is flat there; one that takes them for data is not.
+    tolerance = 1e-16 if resolved.missing in TWO_STAGE else TOLERANCE
+    saturated = tuple(saturated_moments(p, tolerance) for p in patterns)
     _check_dependence(names, patterns, saturated, ridge)
     if ridge:
         patterns = tuple(p.with_ridge(ridge * available_case_moments(p)[1]) for p in patterns)

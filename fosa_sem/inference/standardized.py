@@ -46,8 +46,10 @@ def standardize_rows(
         total = np.sqrt(np.where(np.real(variance) >= 0.0, variance, np.nan))
         names = (*fit.table.names.observed, *fit.table.names.latent)
         scale = dict(zip(names, total, strict=True))
+        # beside auxiliary variables, with which all covary, none is exogenous (as in lavaan)
+        exogenous = () if fit.table.auxiliary else fit.table.names.observed_x
         for name in fit.table.names.observed:
-            if kind == "std.lv" or (kind == "std.nox" and name in fit.table.names.observed_x):
+            if kind == "std.lv" or (kind == "std.nox" and name in exogenous):
                 scale[name] = np.ones((), dtype=total.dtype)[()]
         at = {_place(row): i for i, row in enumerate(rows) if row.group == group}
         with np.errstate(divide="ignore", invalid="ignore"):  # a variable without variance has no standardised values
