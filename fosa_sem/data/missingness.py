@@ -88,8 +88,11 @@ def md_pattern(data: pd.DataFrame) -> pd.DataFrame:
     """
     missing = ~observed_cells(data)
     order = np.argsort(missing.sum(axis=0), kind="stable")
-    patterns, counts = np.unique(missing[:, order].astype(np.uint8), axis=0, return_counts=True)
-    table = pd.DataFrame(1 - patterns.astype(int), columns=data.columns[order])
+    packed = np.ascontiguousarray(np.packbits(missing[:, order], axis=1))  # bytes sort as the patterns do
+    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
+    patterns = missing[first][:, order]
+    table = pd.DataFrame((~patterns).astype(int), columns=data.columns[order])
     # A variable may be called "n" too: what is counted always stands in the last two columns.
     table.insert(table.shape[1], "n_missing", patterns.sum(axis=1).astype(int), allow_duplicates=True)
     table.insert(table.shape[1], "n", counts, allow_duplicates=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class Sensitivity:
     def __str__(self) -> str:
         unit = "standard deviations of the observed values" if self.unit == "sd" else "units of the variable"
         table = self.tipping_points().to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3f}")
-        return f"Tipping points, shifts in {unit} (m = {self.m}, level {self.level:g})\n{table}\n{self.note}"
+        return f"Tipping points, shifts in {unit} (m = {self.m}, level {self.level:g})\n{table}\n{textwrap.fill(self.note, 80)}"
 
 
 def sensitivity(

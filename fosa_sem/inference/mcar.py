@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class McarTest:
 
     def __str__(self) -> str:
         tested = f"Little's MCAR test: chi-square({self.df}, N = {self.n}) = {self.chisq:.3f}, p = {self.pvalue:.4f}"
-        return f"{tested}, {len(self.patterns)} patterns\n{self.note}"
+        return f"{tested}, {len(self.patterns)} patterns\n{textwrap.fill(self.note, 80)}"
 
 
 def mcar_test(data: pd.DataFrame, variables: Sequence[str] | None = None) -> McarTest:

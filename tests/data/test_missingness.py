@@ -116,3 +116,12 @@ def test_bad_choices_are_refused(small: pd.DataFrame) -> None:
         compare_missing(small.iloc[2:], by="y")
     with pytest.raises(DataError, match="one column"):
         influx_outflux(small[["x"]])
+
+
+def test_patterns_of_many_variables_come_in_the_order_of_their_holes(rng: np.random.Generator) -> None:
+    holes = rng.random((400, 37)) < np.linspace(0.0, 0.5, 37)
+    table = md_pattern(pd.DataFrame(np.where(holes, NAN, 1.0)))
+    rows = [tuple(1 - row) for row in table.iloc[:, :-2].to_numpy()]
+    assert rows == sorted(set(rows))
+    assert table.iloc[:, -1].sum() == 400
+    assert_array_equal(table.iloc[:, -2], [sum(row) for row in rows])
