@@ -31,6 +31,8 @@ class Batch:
     index : ndarray of int, shape (s, b)
         Variables of each pattern's block. Shorter ones are filled up with the made-up variables p, p + 1, ..., which
         have variance 1, no covariances and no deviations, and so change nothing.
+    place : ndarray of int, shape (s, s, b)
+        Where the pairs of these variables stand in a matrix of ``width`` columns.
     cells : ndarray of int, shape (s, r)
         Where these variables stand in the deviation rows of these patterns (see `MissingPatterns.row_pattern`): flat
         positions in an array of all deviation rows with ``width`` columns.
@@ -42,6 +44,7 @@ class Batch:
     patterns: IntArray
     n: FloatArray
     index: IntArray
+    place: IntArray
     cells: IntArray
     owner: IntArray
 
@@ -94,7 +97,7 @@ def plan_batches(
         batches.append(
             Batch(
                 observed_side=side, patterns=patterns, n=n[patterns], index=index,
-                cells=index[:, owner] + rows * width, owner=owner,
+                place=index[:, None] * width + index, cells=index[:, owner] + rows * width, owner=owner,
             )
         )  # fmt: skip
     return width, tuple(batches)

@@ -29,6 +29,8 @@ class MissingPatterns:
         Rows of each pattern.
     mean : ndarray, shape (K, p)
         Means of the observed variables, 0 where missing.
+    root : ndarray, shape (K, p)
+        sqrt(n_k), 0 where missing.
     rows : ndarray, shape (K + R, width)
         Deviation rows, whose products are all that the likelihood needs: K rows of 0, for sqrt(n_k) (mean_k - mu), then
         ``factor``. The columns beyond p are made up for ``batches`` and 0.
@@ -45,6 +47,7 @@ class MissingPatterns:
     observed: BoolArray
     n: FloatArray
     mean: FloatArray
+    root: FloatArray
     rows: FloatArray
     row_pattern: IntArray
     batches: tuple[Batch, ...]
@@ -156,7 +159,7 @@ class MissingPatterns:
         rows = np.zeros((len(row_pattern), width))
         rows[len(n) :, : mean.shape[1]] = factor
         return cls(
-            observed=observed, n=n, mean=mean, rows=rows, row_pattern=row_pattern, batches=batches,
+            observed=observed, n=n, mean=mean, root=np.sqrt(n)[:, None] * observed, rows=rows, row_pattern=row_pattern, batches=batches,
             n_cells=float(n @ observed.sum(axis=1)), pattern_of_row=pattern_of_row,
         )  # fmt: skip
 

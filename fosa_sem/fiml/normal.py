@@ -84,28 +84,28 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
     P, logdet = _precision(cov)
     p, n, root = len(P), float(patterns.n.sum()), np.sqrt(patterns.n)  # weights need not be whole numbers
     rows = patterns.rows.copy()
-    np.multiply(patterns.mean - mean, root[:, None] * patterns.observed, out=rows[: len(root), :p])
+    np.multiply(patterns.mean - mean, patterns.root, out=rows[: len(root), :p])
     twice = patterns.n_cells * LOG_2PI + n * logdet
     first, second = np.zeros(p), np.zeros((p, p))
     few = [batch for batch in patterns.batches if batch.observed_side]
     if few:
-        found = _solve(few, cov, rows)
+        found = _solve(few, _padded(cov, rows.shape[1]), rows)
         n_few, solved = sum(batch.n.sum() for batch in few), found.solved[:, :p]
-        twice += found.logdet - n_few * logdet + float((rows * found.solved).sum())
+        twice += found.logdet - n_few * logdet + float(np.vdot(rows, found.solved))
         first += cov @ (root @ solved[: len(root)])
-        second += n_few * cov + cov @ (solved.T @ solved - found.inverse) @ cov
+        second += n_few * cov + cov @ (solved.T @ solved - found.inverse[:p, :p]) @ cov
         for batch in few:  # what follows is for the others
             rows.reshape(-1)[batch.cells] = 0.0
     if len(few) < len(patterns.batches):
-        weighted = np.zeros_like(rows)
-        np.matmul(rows[:, :p], P, out=weighted[:, :p])
-        found = _solve([batch for batch in patterns.batches if not batch.observed_side], P, weighted)
+        padded = _padded(P, rows.shape[1])
+        found = _solve([batch for batch in patterns.batches if not batch.observed_side], padded, rows @ padded)
         twice += found.logdet
-        second += found.inverse
+        second += found.inverse[:p, :p]
         rows -= found.solved
-    T = rows[:, :p].T @ rows[:, :p]
+    filled = rows[:, :p]
+    T = filled.T @ filled
     return NormalEvaluation(
-        loglik=-0.5 * (twice + float((P * T).sum())), n=n, precision=P, first=first + root @ rows[: len(root), :p],
+        loglik=-0.5 * (twice + float(np.vdot(P, T))), n=n, precision=P, first=first + root @ filled[: len(root)],
         second=second + T,
     )  # fmt: skip
 
@@ -124,7 +124,7 @@ def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray
     for batch in patterns.batches:
         padded = _padded(cov if batch.observed_side else P, patterns.rows.shape[1])
         index = batch.index.T
-        inverse = _invert(padded[batch.index[:, None], batch.index])[0].transpose(2, 0, 1)
+        inverse = _invert(padded.take(batch.place))[0].transpose(2, 0, 1)
         if batch.observed_side:
             whole = np.zeros((len(index), patterns.rows.shape[1], patterns.rows.shape[1]))
             whole[np.arange(len(index))[:, None, None], index[:, :, None], index[:, None, :]] = inverse
@@ -146,9 +146,9 @@ def _precision(cov: FloatArray) -> tuple[FloatArray, float]:
     chol, failed = lapack.dpotrf(cov / units, lower=True)
     if failed:
         raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
-    half = np.tril(lapack.dpotri(chol, lower=True)[0]) / units
+    half = lapack.dpotri(chol, lower=True)[0] / units  # the upper triangle is 0
     P = half + half.T
-    P[np.diag_indices(len(P))] = half.diagonal()
+    P.reshape(-1)[:: len(P) + 1] = half.diagonal()
     return P, 2.0 * float(np.log(chol.diagonal() * scale).sum())
 
 
@@ -166,7 +166,7 @@ class _Solution(NamedTuple):
     ----------
     logdet : float
         sum n_k log|block_k|.
-    inverse : ndarray, shape (p, p)
+    inverse : ndarray, shape (width, width)
         sum n_k D_k.
     solved : ndarray, shape (K + R, width)
         D_k times each deviation row of the pattern; 0 for patterns of other batches.
@@ -177,18 +177,15 @@ class _Solution(NamedTuple):
     solved: FloatArray
 
 
-def _solve(batches: list[Batch], matrix: FloatArray, rows: FloatArray) -> _Solution:
-    p, width = len(matrix), rows.shape[1]
-    padded = _padded(matrix, width)
-    logdet, total, solved = 0.0, np.zeros(width * width), np.zeros_like(rows)
+def _solve(batches: list[Batch], padded: FloatArray, rows: FloatArray) -> _Solution:
+    logdet, total, solved = 0.0, np.zeros(padded.size), np.zeros_like(rows)
     for batch in batches:
-        place = batch.index[:, None] * width + batch.index
-        inverse, logdets = _invert(padded.take(place))
+        inverse, logdets = _invert(padded.take(batch.place))
         logdet += float(batch.n @ logdets)
-        total += np.bincount(place.ravel(), weights=(batch.n * inverse).ravel(), minlength=len(total))
+        total += np.bincount(batch.place.ravel(), weights=(batch.n * inverse).ravel(), minlength=padded.size)
         each = inverse.take(batch.owner, axis=2)
         solved.reshape(-1)[batch.cells] = np.einsum("ijr,jr->ir", each, rows.take(batch.cells))
-    return _Solution(logdet, total.reshape(width, width)[:p, :p], solved)
+    return _Solution(logdet, total.reshape(padded.shape), solved)
 
 
 def _invert(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -197,15 +194,15 @@ def _invert(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
     The last axis runs over blocks, so that every step is one operation on all of them: with small blocks this is
     several times faster than LAPACK block by block.
     """
-    pivots = np.empty(blocks.shape[1:])
+    pivots, change = np.empty(blocks.shape[1:]), np.empty_like(blocks)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for j, pivot in enumerate(pivots):
             pivot[:] = blocks[j, j]
             row = blocks[j] / pivot
-            blocks -= blocks[:, j, None] * row
+            blocks -= np.multiply(blocks[:, j, None], row, out=change)
             blocks[j] = blocks[:, j] = row
-            blocks[j, j] = -1.0 / pivot
+            np.divide(-1.0, pivot, out=blocks[j, j])
         logdets = np.log(pivots).sum(axis=0)
     if not np.isfinite(logdets).all():
         raise np.linalg.LinAlgError("the covariance matrix is numerically singular")
-    return -blocks, logdets
+    return np.negative(blocks, out=blocks), logdets

@@ -72,8 +72,10 @@ class RamMap:
     ----------
     n_observed, n_variables, n_theta : int
         p, v and k.
-    base_A, base_S, base_m : ndarray
-        Fixed values, 0 at free entries.
+    base : ndarray, shape (2 v^2 + v,)
+        Fixed values of A, S and m, one after the other; 0 at free entries.
+    place, entry : ndarray of int, shape (cells,)
+        Where the free entries stand in that (both triangles of S), and their indices into theta.
     effects, covariances, intercepts : ndarray of int, shape (cells, 3), (cells, 3), (cells, 2)
         Rows (row, col, theta index) of the free entries of A and S (S: once per pair), (row, theta) of m.
     sample_mean : ndarray, shape (p,), or None
@@ -84,9 +86,9 @@ class RamMap:
     n_observed: int
     n_variables: int
     n_theta: int
-    base_A: FloatArray
-    base_S: FloatArray
-    base_m: FloatArray
+    base: FloatArray
+    place: IntArray
+    entry: IntArray
     effects: IntArray
     covariances: IntArray
     intercepts: IntArray
@@ -98,19 +100,22 @@ class RamMap:
         sample_mean: FloatArray | None = None,
     ) -> RamMap:  # fmt: skip
         """Sort cells into fixed bases and free places."""
-        base = {"A": np.zeros((n_variables,) * 2), "S": np.zeros((n_variables,) * 2), "m": np.zeros(n_variables)}
+        v = n_variables
+        offset = {"A": 0, "S": v * v, "m": 2 * v * v}
+        base = np.zeros(2 * v * v + v)
+        places: list[tuple[int, int]] = []
         free: dict[str, list[tuple[int, ...]]] = {"A": [], "S": [], "m": []}
         for cell in cells:
-            place = (cell.row,) if cell.matrix == "m" else (cell.row, cell.col)
-            if cell.theta >= 0:
-                free[cell.matrix].append((*place, cell.theta))
-            else:
-                base[cell.matrix][place] = cell.value
-                if cell.matrix == "S":
-                    base["S"][cell.col, cell.row] = cell.value
+            at = [(cell.row, cell.col), (cell.col, cell.row)] if cell.matrix == "S" else [(cell.row, cell.col)]
+            flat = {offset[cell.matrix] + (row if cell.matrix == "m" else row * v + col) for row, col in at}
+            if cell.theta < 0:
+                base[list(flat)] = cell.value
+                continue
+            places += [(place, cell.theta) for place in flat]
+            free[cell.matrix].append((cell.row, cell.theta) if cell.matrix == "m" else (cell.row, cell.col, cell.theta))
+        place, entry = np.array(places, dtype=np.intp).reshape(-1, 2).T.copy()
         return cls(
-            n_observed=n_observed, n_variables=n_variables, n_theta=n_theta,
-            base_A=base["A"], base_S=base["S"], base_m=base["m"],
+            n_observed=n_observed, n_variables=v, n_theta=n_theta, base=base, place=place, entry=entry,
             effects=np.array(free["A"], dtype=np.intp).reshape(-1, 3),
             covariances=np.array(free["S"], dtype=np.intp).reshape(-1, 3),
             intercepts=np.array(free["m"], dtype=np.intp).reshape(-1, 2), sample_mean=sample_mean,
@@ -128,14 +133,11 @@ class RamMap:
         numpy.linalg.LinAlgError
             If I - A is singular.
         """
-        A, S, m = (base.astype(theta.dtype) for base in (self.base_A, self.base_S, self.base_m))
-        row, col, index = self.effects.T
-        A[row, col] = theta[index]
-        row, col, index = self.covariances.T
-        S[row, col] = S[col, row] = theta[index]
-        row, index = self.intercepts.T
-        m[row] = theta[index]
-        total = np.linalg.inv(np.eye(self.n_variables) - A)
+        v = self.n_variables
+        flat = self.base.astype(theta.dtype)
+        flat[self.place] = theta.take(self.entry)
+        (A, S), m = flat[: 2 * v * v].reshape(2, v, v), flat[2 * v * v :]
+        total = np.linalg.inv(np.eye(v) - A)
         cov = total @ S @ total.T
         mean = total @ m
         if self.sample_mean is not None:
@@ -179,14 +181,8 @@ class RamMap:
         by_S = at.total[:p].T @ half  # B' F' G F B
         by_m = at.total[:p].T @ mean_gradient
         by_A = 2.0 * at.total[:p].T @ (cov_gradient @ at.cov[:p]) + np.outer(by_m, at.mean)
-        gradient = np.zeros(self.n_theta)
-        row, col, index = self.effects.T
-        gradient[index] = by_A[row, col]
-        row, col, index = self.covariances.T
-        gradient[index] = np.where(row == col, 1.0, 2.0) * by_S[row, col]
-        row, index = self.intercepts.T
-        gradient[index] = by_m[row]
-        return gradient
+        by_cell = np.concatenate([by_A.ravel(), by_S.ravel(), by_m])
+        return np.bincount(self.entry, weights=by_cell.take(self.place), minlength=self.n_theta)
 
     def jacobian(self, theta: FloatArray | RamMatrices) -> tuple[FloatArray, FloatArray]:
         """Derivatives of the observed moments.
