@@ -95,7 +95,8 @@ class Sensitivity:
     def __str__(self) -> str:
         unit = "standard deviations of the observed values" if self.unit == "sd" else "units of the variable"
         table = self.tipping_points().to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3f}")
-        return f"Tipping points, shifts in {unit} (m = {self.m}, level {self.level:g})\n{table}\n{textwrap.fill(self.note, 80)}"
+        head = f"Tipping points, shifts in {unit} (m = {self.m}, level {self.level:g})"
+        return f"{head}\n{table}\n{textwrap.fill(self.note, 80)}"
 
 
 def sensitivity(
