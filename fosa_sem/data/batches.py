@@ -70,6 +70,8 @@ def plan_batches(
     batches : tuple of Batch
     """
     p = observed.shape[1]
+    if observed.all():
+        return p, ()
     n_missing = p - observed.sum(axis=1)
     counts = np.bincount(n_missing, minlength=p + 1)
     sizes = np.arange(p + 1)

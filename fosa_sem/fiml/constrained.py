@@ -104,6 +104,8 @@ def _nearest(target: FloatArray, rows: FloatArray, slack: FloatArray, n_equal: i
         point - target = rows' pulls.
     """
     point, pulls = np.zeros_like(target), np.zeros(len(rows))
+    if not len(rows):
+        return target, pulls
     working = _independent(rows[:n_equal])
     size = 1.0 + float(np.linalg.norm(target))
     for _ in range(10 * (len(rows) + 1)):

@@ -12,6 +12,7 @@ entries of the information are then picked from it, so that p = 40 variables wit
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from typing import Literal
 
@@ -24,6 +25,7 @@ from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.model.ram import RamMap, RamMatrices
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
 InformationKind = Literal["observed", "expected", "first.order"]
 
 CHUNK = 2_000_000
@@ -60,18 +62,17 @@ def moment_information(
         assert values is not None
         return _first_order(patterns, mean, V, values)
     p, n = len(mean), patterns.n
-    lower = np.tril_indices(p)
-    out = np.zeros((p + len(lower[0]),) * 2)
-    out[:p, :p] = np.tensordot(n, V, 1)
-    flat = V[:, lower[0], lower[1]]
+    row, col = lower_triangle(p)
+    out = np.zeros((p + len(row),) * 2)
+    out[:p, :p] = (n @ V.reshape(len(n), -1)).reshape(p, p)
+    flat = V[:, row, col]
     other = 0.5 * n[:, None] * flat
     if kind == "observed":
         u, products = _pattern_scores(patterns, mean, V)
         other = products - other
-        out[:p, p:] = _pick_mixed(u.T @ flat, lower)
+        out[:p, p:] = _pick_mixed(u.T @ flat)
         out[p:, :p] = out[:p, p:].T
-    block = _pick(flat.T @ other, lower)
-    out[p:, p:] = (block + block.T) / 2.0
+    out[p:, p:] = _pick(flat.T @ other, p)
     return out
 
 
@@ -101,48 +102,59 @@ def _pattern_scores(patterns: MissingPatterns, mean: FloatArray, V: FloatArray) 
     owner = patterns.row_pattern[len(V) :]
     d = np.where(patterns.observed, patterns.mean - mean, 0.0)
     u = np.matmul(V, d[:, :, None])[:, :, 0]
-    row, col = np.tril_indices(len(mean))
+    row, col = lower_triangle(len(mean))
     products = patterns.n[:, None] * u[:, row] * u[:, col]
     order = np.argsort(owner, kind="stable")
     size = max(1, CHUNK // V[0].size)
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        moved = np.matmul(patterns.factor[rows, None, :], V[owner[rows]])[:, 0]
-        first = np.flatnonzero(np.diff(owner[rows], prepend=-1))
-        products[owner[rows[first]]] += np.add.reduceat(moved[:, row] * moved[:, col], first, axis=0)
+        ordered = owner[rows]
+        moved = np.matmul(patterns.factor[rows, None, :], V[ordered])[:, 0]
+        first = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
+        products[ordered[first]] += np.add.reduceat(moved[:, row] * moved[:, col], first, axis=0)
     return patterns.n[:, None] * u, products
 
 
-def _places(p: int) -> NDArray[np.intp]:
-    """Where an entry of a symmetric matrix stands in its lower triangle, shape (p, p)."""
-    i, j = np.indices((p, p))
-    high, low = np.maximum(i, j), np.minimum(i, j)
-    return np.asarray(high * (high + 1) // 2 + low)
+@cache
+def lower_triangle(p: int) -> tuple[IntArray, IntArray]:
+    """Rows and columns of the entries of a lower triangle, row by row."""
+    row, col = np.tril_indices(p)
+    return row, col
 
 
-def _pick(sums: FloatArray, lower: tuple[NDArray[np.intp], NDArray[np.intp]]) -> FloatArray:
-    """Entry ((a, b), (c, d)) = tr(E_ab V E_cd M) from sums of V[., .] M[., .], E_ab being the symmetric unit matrix."""
-    at = _places(int(lower[0].max(initial=0)) + 1)
-    a, b = lower[0][:, None], lower[1][:, None]
-    c, d = lower
-    total = sums[at[b, c], at[d, a]] + sums[at[b, d], at[c, a]]
-    total += sums[at[a, c], at[d, b]] + sums[at[a, d], at[c, b]]
-    weight = np.where(c == d, 0.5, 1.0)
-    return np.asarray(total * np.outer(weight, weight))
+@cache
+def _places(p: int) -> tuple[IntArray, FloatArray]:
+    """Where an entry of a symmetric matrix stands in its lower triangle, (p, p); 1/2 for each on the diagonal."""
+    row, col = lower_triangle(p)
+    places = np.zeros((p, p), dtype=np.intp)
+    places[row, col] = places[col, row] = np.arange(len(row))
+    return places, np.where(row == col, 0.5, 1.0)
 
 
-def _pick_mixed(sums: FloatArray, lower: tuple[NDArray[np.intp], NDArray[np.intp]]) -> FloatArray:
+def _pick(sums: FloatArray, p: int) -> FloatArray:
+    """Entry ((a, b), (c, d)) = tr(E_ab V E_cd M) from sums of V[., .] M[., .], E_ab being the symmetric unit matrix.
+
+    The trace has four terms; symmetric in (a, b) and (c, d) as their sum over patterns is made, two of them suffice.
+    """
+    at, weight = _places(p)
+    c, d = lower_triangle(p)
+    a, b = c[:, None], d[:, None]
+    both, n = (sums + sums.T).ravel(), len(sums)
+    total = both.take(at[b, c] * n + at[a, d]) + both.take(at[b, d] * n + at[a, c])
+    return np.asarray(total * (weight * weight[:, None]))
+
+
+def _pick_mixed(sums: FloatArray) -> FloatArray:
     """Entry (i, (c, d)) = (V E_cd u)_i from sums of u[.] V[., .]."""
     p = len(sums)
-    at = _places(p)
-    i = np.arange(p)[:, None]
-    c, d = lower
-    return np.asarray((sums[d, at[i, c]] + sums[c, at[i, d]]) * np.where(c == d, 0.5, 1.0))
+    at, weight = _places(p)
+    c, d = lower_triangle(p)
+    return np.asarray((sums[d, at[:, c]] + sums[c, at[:, d]]) * weight)
 
 
 def moment_scores(
     patterns: MissingPatterns, mean: FloatArray, cov: FloatArray, values: FloatArray
-) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
+) -> Iterator[tuple[IntArray, FloatArray]]:
     """Scores of single rows about the moments, in blocks of rows.
 
     Parameters
@@ -159,8 +171,7 @@ def moment_scores(
         d loglik_i / d (mean, lower triangle of cov).
     """
     V = pattern_precisions(patterns, cov)
-    lower = np.tril_indices(len(mean))
-    weight = np.where(lower[0] == lower[1], 0.5, 1.0)
+    lower, weight = lower_triangle(len(mean)), _places(len(mean))[1]
     for rows, u in _row_scores(patterns, mean, V, values):
         products = u[:, lower[0]] * u[:, lower[1]]
         products -= V[:, lower[0], lower[1]][patterns.pattern_of_row[rows]]
@@ -169,7 +180,7 @@ def moment_scores(
 
 def _row_scores(
     patterns: MissingPatterns, mean: FloatArray, V: FloatArray, values: FloatArray
-) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
+) -> Iterator[tuple[IntArray, FloatArray]]:
     """V (y - mu) of every row, in blocks of rows that follow the order of the patterns."""
     order = np.argsort(patterns.pattern_of_row, kind="stable")
     pattern = patterns.pattern_of_row[order]
@@ -186,8 +197,8 @@ def _row_scores(
 def _first_order(patterns: MissingPatterns, mean: FloatArray, V: FloatArray, values: FloatArray) -> FloatArray:
     """Sum of squared scores; what rows of a pattern share is taken out once per pattern."""
     p = len(mean)
-    lower = np.tril_indices(p)
-    weight = np.concatenate([np.ones(p), np.where(lower[0] == lower[1], 0.5, 1.0)])
+    lower = lower_triangle(p)
+    weight = np.concatenate([np.ones(p), _places(p)[1]])
     total = np.zeros((len(weight),) * 2)
     for _, u in _row_scores(patterns, mean, V, values):
         block = np.empty((len(u), len(weight)))
@@ -204,8 +215,8 @@ def _first_order(patterns: MissingPatterns, mean: FloatArray, V: FloatArray, val
 def moment_jacobian(ram: RamMap, theta: FloatArray | RamMatrices) -> FloatArray:
     """d (mean, lower triangle of cov) / d theta, shape (q, k) (lavaan: ``lavInspect(fit, "delta")``)."""
     d_mean, d_cov = ram.jacobian(theta)
-    lower = np.tril_indices(ram.n_observed)
-    return np.vstack([d_mean.T, d_cov[:, lower[0], lower[1]].T])
+    row, col = lower_triangle(ram.n_observed)
+    return np.vstack([d_mean.T, d_cov[:, row, col].T])
 
 
 def observed_information(problem: FitProblem, theta: FloatArray) -> FloatArray:

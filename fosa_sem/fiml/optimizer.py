@@ -66,6 +66,8 @@ def damped_newton(
     """
     point = start
     value, gradient = objective(point)
+    if not math.isfinite(value):
+        return Climb(point=point, value=value, gradient=gradient, iterations=0, converged=False)
     damping = 1e-3
     for iteration in range(1, MAX_ITERATIONS + 1):
         matrix = information(point)

@@ -86,7 +86,7 @@ def estimate_nearby(problem: FitProblem, theta: FloatArray, information: FloatAr
         start, violated = nearest_admissible(start, constraints_of(problem), metric)
         if violated.any():
             return None
-    if not math.isfinite(problem.value_and_gradient(problem.equality.expand(start))[0]):
+    if not _is_finite(problem, start):
         return None
     climb = _finish(problem, start, metric)
     if not (climb.converged and _promise(problem, climb) < TOLERANCE):
@@ -150,14 +150,16 @@ def _climb(problem: FitProblem, start: FloatArray, *, warm: bool = True) -> Clim
     Scoring takes place on the saturated moments (``warm``), which is fast, or on the data, which is cautious.
     """
     scored = problem.on_saturated_moments() if warm else problem
-    if not math.isfinite(scored.value_and_gradient(problem.equality.expand(start))[0]):
-        return None
     if problem.restrictions:
+        if not _is_finite(scored, start):
+            return None
         near = positive_definite(_metric(problem)(start))
         start, violated = nearest_admissible(start, constraints_of(problem), near)
-        if violated.any() or not math.isfinite(scored.value_and_gradient(problem.equality.expand(start))[0]):
+        if violated.any() or not _is_finite(scored, start):
             return None
     first = _score(scored, start)
+    if not math.isfinite(first.value):
+        return None
     climb = _finish(problem, first.point, _metric(problem)(first.point))
     iterations = first.iterations + climb.iterations
     if not (climb.converged and _promise(problem, climb) < TOLERANCE):
@@ -193,6 +195,10 @@ def _renew(problem: FitProblem, climb: Climb) -> Climb:
         if climb.converged and _promise(problem, climb) < TOLERANCE:
             break
     return climb
+
+
+def _is_finite(problem: FitProblem, point: FloatArray) -> bool:
+    return math.isfinite(problem.value_and_gradient(problem.equality.expand(point))[0])
 
 
 def _metric(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
