@@ -683,7 +683,7 @@ class SemResults:
         """
         table, adjustment = self.data if data is None else data, None
         if refiner is not None:
-            trained, completion = _trained(refiner, self.impute(), seed), self.impute(data)
+            trained, completion = _trained(refiner, self, seed), self.impute(data)
             adjustment = Adjustment.from_refined(completion, trained.refine(completion), trained.spread)
         draws = model_draws(
             self.fit, self.data, table, m=m, seed=seed, options=draw_options(options), adjustment=adjustment
@@ -691,8 +691,8 @@ class SemResults:
         return MultipleImputation(table=table, m=m, draws=draws, model=self.fit)
 
 
-def _trained(refiner: object, completion: Completion, seed: int) -> FittedRefiner:
-    """The refiner itself, or one trained on the completion."""
+def _trained(refiner: object, results: SemResults, seed: int) -> FittedRefiner:
+    """The refiner itself, or one trained on the rows of the fit."""
     from fosa_sem.refine.refiner import AttentionRefiner, FittedRefiner
 
     if isinstance(refiner, FittedRefiner):
@@ -700,4 +700,4 @@ def _trained(refiner: object, completion: Completion, seed: int) -> FittedRefine
     config = RefinerConfig(seed=seed) if refiner == "attention" else refiner
     if not isinstance(config, RefinerConfig):
         raise OptionError(f"refiner must be 'attention', a RefinerConfig, a FittedRefiner or None, got {refiner!r}")
-    return AttentionRefiner(config=config).fit(completion)
+    return AttentionRefiner(config=config).fit(results.impute())

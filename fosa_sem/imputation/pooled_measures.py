@@ -32,7 +32,7 @@ LIKELIHOOD_METHODS = ("D2", "D3", "D4")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likelihoods:
-    """Log-likelihoods of one model on m completed tables, joint with exogenous variables.
+    """Log-likelihoods of one model on m completed tables, conditional on exogenous variables if these are fixed.
 
     Attributes
     ----------
@@ -53,60 +53,60 @@ class Likelihoods:
 
 def model_likelihoods(fits: PooledFits, method: TestMethod) -> Likelihoods:
     """Those of the model itself."""
-    n, _, stacked = _moments(fits)
     pooled = [ram.moments(fits.theta) for ram in fits.pooled.problem.maps]
-    of_stacked = math.nan
+    stacked = math.nan
     if method == "D4":
         problem = _stacked_problem(fits)
         theta = NativeEngine().estimate(problem).theta
-        of_stacked = loglik_at(n, stacked, [ram.moments(theta) for ram in problem.maps])
+        stacked = _stacked_loglik(fits, [ram.moments(theta) for ram in problem.maps])
     return Likelihoods(
-        each=np.array([fit.loglik + fit.exogenous for fit in fits.each]),
-        pooled=_mean_loglik(fits, pooled), stacked=of_stacked,
+        each=np.array([fit.loglik for fit in fits.each]), pooled=_mean_loglik(fits, pooled), stacked=stacked,
         npar=fits.template.npar,
     )  # fmt: skip
 
 
 def saturated_likelihoods(fits: PooledFits) -> Likelihoods:
     """Those of the saturated model."""
-    n, data, stacked = _moments(fits)
-    average = mean_moments(data)
+    data = [fit.moments for fit in fits.each]
     return Likelihoods(
-        each=np.array([fit.loglik + fit.exogenous + fit.chisq / 2.0 for fit in fits.each]),
-        pooled=_mean_loglik(fits, average),
-        stacked=loglik_at(n, stacked, stacked), npar=fits.template.references.saturated_npar,
+        each=np.array([fit.loglik + fit.chisq / 2.0 for fit in fits.each]),
+        pooled=_mean_loglik(fits, mean_moments(data)), stacked=_stacked_loglik(fits, stacked_moments(data)),
+        npar=fits.template.references.saturated_npar,
     )  # fmt: skip
 
 
 def baseline_likelihoods(fits: PooledFits) -> Likelihoods:
     """Those of the baseline model, whose parameters are moments."""
     average = mean_moments([fit.baseline for fit in fits.each])
-    own = [fit.loglik + fit.exogenous + (fit.chisq - fit.chisq_baseline) / 2.0 for fit in fits.each]
+    stacked = reference_models(_stacked_problem(fits))
     return Likelihoods(
-        each=np.array(own), pooled=_mean_loglik(fits, average),
-        stacked=float(reference_models(_stacked_problem(fits)).baseline.sum()) / fits.m,
+        each=np.array([fit.loglik + (fit.chisq - fit.chisq_baseline) / 2.0 for fit in fits.each]),
+        pooled=_mean_loglik(fits, average), stacked=float((stacked.baseline - stacked.exogenous).sum()) / fits.m,
         npar=fits.template.references.baseline_npar,
     )  # fmt: skip
 
 
-def _moments(fits: PooledFits) -> tuple[list[float], list[tuple[MomentPair, ...]], tuple[MomentPair, ...]]:
-    """Rows per group, moments of every table, and those of all tables below each other."""
-    data = [fit.moments for fit in fits.each]
-    return fits.template.n_rows.tolist(), data, stacked_moments(data)
+def _stacked_problem(fits: PooledFits) -> FitProblem:
+    stacked = stacked_moments([fit.moments for fit in fits.each])
+    return on_moments(fits.template.problem, (fits.template.n_rows * fits.m).tolist(), stacked)
+
+
+def _stacked_loglik(fits: PooledFits, implied: Sequence[MomentPair]) -> float:
+    """Log-likelihood of all tables below each other, over m."""
+    stacked = stacked_moments([fit.moments for fit in fits.each])
+    exogenous = float(reference_models(_stacked_problem(fits)).exogenous.sum()) / fits.m
+    return loglik_at(fits.template.n_rows.tolist(), stacked, implied) - exogenous
 
 
 def _mean_loglik(fits: PooledFits, implied: Sequence[MomentPair]) -> float:
     """Average over tables of the log-likelihood at pooled moments; without a mean structure means are each table's."""
-    n, data, _ = _moments(fits)
-    if fits.template.table.meanstructure:
-        return float(np.mean([loglik_at(n, own, implied) for own in data]))
-    with_means = [[(m, cov) for (m, _), (_, cov) in zip(own, implied, strict=True)] for own in data]
-    return float(np.mean([loglik_at(n, own, pairs) for own, pairs in zip(data, with_means, strict=True)]))
-
-
-def _stacked_problem(fits: PooledFits) -> FitProblem:
-    n, _, stacked = _moments(fits)
-    return on_moments(fits.template.problem, [rows * fits.m for rows in n], stacked)
+    n, own_means = fits.template.n_rows.tolist(), not fits.template.table.meanstructure
+    values = []
+    for fit in fits.each:
+        pairs = zip(fit.moments, implied, strict=True)
+        at = [(mean if own_means else mu, sigma) for (mean, _), (mu, sigma) in pairs]
+        values.append(loglik_at(n, fit.moments, at) - fit.exogenous)
+    return float(np.mean(values))
 
 
 def likelihood_ratio(
@@ -159,18 +159,17 @@ def pooled_fit_measures(fits: PooledFits, method: TestMethod) -> pd.Series:
     """
     check_method(fits, method)
     model, full, base = model_likelihoods(fits, method), saturated_likelihoods(fits), baseline_likelihoods(fits)
-    exogenous = float(np.mean([fit.exogenous for fit in fits.each]))
     n, npar, n_groups = fits.template.n_tests, fits.template.npar, len(fits.template.n_rows)
     test, df = _against(model, full, method)
     base_test, base_df = _against(base, full, method)
-    logl = model.pooled - exogenous
     values = {
         "npar": npar, "chisq": test["chisq"], "df": df, "pvalue": upper_tail(test["chisq"], df), "riv": test["riv"],
         "fmi": test["fmi"], "baseline.chisq": base_test["chisq"], "baseline.df": base_df,
         "baseline.pvalue": upper_tail(base_test["chisq"], base_df),
         **incremental_measures(test["chisq"], df, base_test["chisq"], base_df),
-        "logl": logl, "unrestricted.logl": full.pooled - exogenous, "aic": -2 * logl + 2 * npar,
-        "bic": -2 * logl + npar * math.log(n), "bic2": -2 * logl + npar * math.log((n + 2) / 24), "ntotal": n,
+        "logl": model.pooled, "unrestricted.logl": full.pooled, "aic": -2 * model.pooled + 2 * npar,
+        "bic": -2 * model.pooled + npar * math.log(n), "bic2": -2 * model.pooled + npar * math.log((n + 2) / 24),
+        "ntotal": n,
         **rmsea_measures(test["chisq"], df, n, n_groups), **_residuals(fits),
         "mfi": math.exp(-0.5 * (test["chisq"] - df) / n), **_gamma_hat(fits, test["chisq"], df),
     }  # fmt: skip

@@ -13,6 +13,7 @@ from scipy import special
 
 from fosa_sem.errors import OptionError
 from fosa_sem.imputation.completion import FloatArray
+from fosa_sem.imputation.pooled_tests import d1
 
 SMALLEST_LAMBDA = 1e-4
 """As in mice: without it, degrees of freedom are infinite where imputations agree."""
@@ -163,6 +164,34 @@ class Pooled:
         """Total covariance matrix, U-bar + (1 + 1/m) B."""
         total = self.within + (1.0 + 1.0 / self.m) * self.between
         return pd.DataFrame(total, index=list(self.names), columns=list(self.names))
+
+    def wald(self, names: Sequence[str]) -> pd.Series:
+        """Test that several parameters are 0 together (D1; mice: ``D1``).
+
+        Parameters
+        ----------
+        names : sequence of str
+            Parameters that a smaller model lacks.
+
+        Returns
+        -------
+        Series
+            F, df1, df2, pvalue, riv, fmi; see `fosa_sem.imputation.pooled_tests.d1`.
+
+        Raises
+        ------
+        OptionError
+            For an unknown name, or if the analyses came without covariance matrices.
+        """
+        unknown = [name for name in names if name not in self.names]
+        if unknown or not names:
+            raise OptionError(f"no parameter {unknown[0] if unknown else ''!r}; there are {', '.join(self.names)}")
+        at = [self.names.index(name) for name in names]
+        within = self.within[np.ix_(at, at)]
+        if np.isnan(within).any():
+            raise OptionError("the test needs covariance matrices; the analyses came with standard errors alone")
+        estimate = self.estimates.mean(axis=0)[at]
+        return d1(estimate, within, self.between[np.ix_(at, at)], self.m, self.dfcom).rename("D1")
 
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """The table of estimates (mice: ``summary(pool(fits), conf.int = TRUE)``).

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.multiple_imputation [--replications 500] [--m 20] [--seed 1] [--jobs 2] [--timing]
 
 Data sets of 300 rows lose 30% of the cells of most columns at random given complete ones (MAR). The same model imputes
-and analyses. Beside the pooled estimates stand those of FIML, of one drawn table, and of conditional means.
+and analyses. Beside the pooled estimates stand those of FIML, of one drawn table and of the table of conditional means.
 """
 
 from __future__ import annotations
