@@ -98,7 +98,7 @@ class FitProblem:
         return np.asarray(basis @ (unit[:, None] * open_directions))
 
     def equality_rank(self, theta: FloatArray) -> int:
-        """Rank of all equality constraints at ``theta``; active inequalities do not count (ledger 10)."""
+        """Rank of all equality constraints at ``theta``; active inequalities do not count (ledger 8)."""
         return len(theta) - int(self.tangent(theta, "equalities").shape[1])
 
     def value_and_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:

@@ -17,7 +17,7 @@ def orient_factors(table: ParameterTable, theta: FloatArray) -> FloatArray:
     """Turn factors round so that their first free loading is positive, where nothing else fixes the sign.
 
     A factor may be turned only if every parameter that would change sign with it is free, unlabelled and without
-    a start, bounds or constraints, or fixed at 0 (ledger 12). The likelihood is the same.
+    a start, bounds or constraints, or fixed at 0 (ledger 11). The likelihood is the same.
 
     Parameters
     ----------
