@@ -117,3 +117,7 @@ class InferenceWarning(FosaWarning):
 
 class CongenialityWarning(FosaWarning):
     """An analysis of imputed data asks for what the imputation model rules out."""
+
+
+class EngineWarning(FosaWarning):
+    """Another program, such as lavaan, warned while it worked for us; the text is its own."""

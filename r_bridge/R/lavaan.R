@@ -1,0 +1,190 @@
+# What lavaan is asked for: fits, and the tables that its functions give of a fit. Model, data and options come in as
+# values; none of them becomes R code in this file.
+
+# ---- fitting ---------------------------------------------------------------------------------------------------
+
+FUNCTIONS <- c("sem", "cfa", "growth", "lavaan")
+
+estimate <- function(model, data, func, options) {
+  func <- match.arg(func, FUNCTIONS)
+  if (!is.null(options$aux)) {
+    # Saturated correlates: semTools adds them to the model and to the baseline.
+    return(do.call(semTools::auxiliary, c(list(model = model, data = data, fun = func), options)))
+  }
+  # By name, not as a function: lavaan looks at the name it was called by.
+  do.call(func, c(list(model = model, data = data), options), envir = asNamespace("lavaan"))
+}
+
+known_options <- function() {
+  unique(c(names(formals(lavaan::lavaan)), names(lavaan::lavOptions()), "aux"))
+}
+
+versions <- function() {
+  list(R = as.character(getRversion()), lavaan = as.character(utils::packageVersion("lavaan")))
+}
+
+# A fit and the tables asked for. Where the optimiser ends without saying that it has converged, and `force` is set,
+# what it found is given all the same. `turn` names factors whose sign the model leaves open, with the parameters that
+# change sign with each, the one that is to be positive first.
+fit_tables <- function(model, data, func, options, tables, force = FALSE, turn = NULL) {
+  fit <- estimate(model, data, func, options)
+  converged <- lavaan::lavInspect(fit, "converged")
+  if (!converged && force) {
+    options$optim.force.converged <- TRUE
+    fit <- estimate(model, data, func, options)
+  }
+  turned <- character(0)
+  if (!is.null(turn)) {
+    start <- turned_estimates(lavaan::parTable(fit), turn)
+    turned <- start$factors
+    if (length(turned) > 0L) fit <- estimate(model, data, func, c(options, list(start = start$table)))
+  }
+  failures <- character(0)
+  attempt <- function(name) {
+    tryCatch(TABLES[[name]](fit), error = function(e) {
+      failures[[name]] <<- conditionMessage(e)
+      NULL
+    })
+  }
+  found <- lapply(stats::setNames(nm = as.character(tables)), attempt)
+  c(versions(), list(
+    converged = converged, iterations = lavaan::lavInspect(fit, "iterations"),
+    group_labels = group_labels(fit), turned = turned, tables = found, failures = as.list(failures)
+  ))
+}
+
+turned_estimates <- function(table, turn) {
+  key <- function(frame) paste(frame$lhs, frame$op, frame$rhs, frame$group, sep = "\r")
+  factors <- character(0)
+  for (factor in unique(turn$factor)) {
+    rows <- match(key(turn[turn$factor == factor, ]), key(table))
+    if (anyNA(rows) || table$est[rows[[1L]]] >= 0) next
+    table$est[rows] <- -table$est[rows]
+    factors <- c(factors, factor)
+  }
+  list(factors = factors, table = as.list(table[c("lhs", "op", "rhs", "block", "group", "est")]))
+}
+
+# The engine's fit: the parameters of a table that we made, on rows that we chose.
+engine_fit <- function(table, data, moments, options) {
+  arguments <- c(list(model = as.list(table)), options)
+  if (is.null(moments)) {
+    arguments$data <- data
+  } else {
+    arguments <- c(arguments, moments)
+  }
+  fit <- do.call("lavaan", arguments, envir = asNamespace("lavaan"))
+  found <- lavaan::parTable(fit)
+  list(table = as.data.frame(found[c("lhs", "op", "rhs", "group", "free", "est")]),
+       iterations = lavaan::lavInspect(fit, "iterations"), version = versions()$lavaan)
+}
+
+# ---- tables ----------------------------------------------------------------------------------------------------
+
+group_labels <- function(fit) {
+  labels <- as.character(lavaan::lavInspect(fit, "group.label"))
+  if (length(labels) == 0L) "" else labels
+}
+
+# One element per group, however many there are.
+by_group <- function(fit, value) {
+  if (lavaan::lavInspect(fit, "ngroups") == 1L) list(value) else unname(value)
+}
+
+frame_of <- function(value) as.data.frame(unclass(value), stringsAsFactors = FALSE)
+
+matrices <- function(fit, value, part = NULL) {
+  lapply(by_group(fit, value), function(group) {
+    matrix <- unclass(if (is.null(part)) group else group[[part]])
+    attributes(matrix) <- attributes(matrix)[intersect(names(attributes(matrix)), c("dim", "dimnames", "names"))]
+    matrix
+  })
+}
+
+# Tables that hold one row per row of the data: positions in the data first.
+by_row <- function(fit, values) {
+  rows <- by_group(fit, lavaan::lavInspect(fit, "case.idx"))
+  list(rows = as.integer(unlist(rows)), group = rep(seq_along(rows), lengths(rows)), values = do.call(rbind, values))
+}
+
+factor_scores <- function(fit, method = "EBM") {
+  if (length(lavaan::lavNames(fit, "lv")) == 0L) return(NULL)
+  by_row(fit, by_group(fit, unclass(lavaan::lavPredict(fit, method = method, assemble = FALSE))))
+}
+
+# E[missing | observed] of every row, from the moments that the model implies; observed cells as they are.
+conditional_expectations <- function(fit) {
+  implied <- by_group(fit, lavaan::fitted(fit))
+  data <- by_group(fit, lavaan::lavInspect(fit, "data"))
+  by_row(fit, Map(function(values, moments) {
+    values <- unclass(values)
+    mean <- moments$mean[colnames(values)]
+    cov <- unclass(moments$cov)[colnames(values), colnames(values), drop = FALSE]
+    pattern <- apply(is.na(values), 1L, function(row) paste(which(row), collapse = " "))
+    for (rows in split(seq_len(nrow(values)), pattern)) {
+      lost <- is.na(values[rows[[1L]], ])
+      if (!any(lost)) next
+      deviations <- sweep(values[rows, !lost, drop = FALSE], 2L, mean[!lost])
+      weights <- if (all(lost)) matrix(0, 0L, sum(lost)) else solve(cov[!lost, !lost], cov[!lost, lost, drop = FALSE])
+      values[rows, lost] <- sweep(deviations %*% weights, 2L, mean[lost], "+")
+    }
+    values
+  }, data, implied))
+}
+
+r_squared <- function(fit) {
+  values <- by_group(fit, lavaan::lavInspect(fit, "rsquare"))
+  data.frame(group = rep(seq_along(values), lengths(values)), variable = as.character(unlist(lapply(values, names))),
+             r2 = as.numeric(unlist(values)))
+}
+
+sample_sizes <- function(fit) {
+  patterns <- lavaan::lavInspect(fit, "options")$missing %in% c("ml", "ml.x", "two.stage", "robust.two.stage")
+  counts <- if (patterns) lapply(by_group(fit, lavaan::lavInspect(fit, "patterns")), nrow) else NA
+  data.frame(group = group_labels(fit), nobs = as.integer(lavaan::lavInspect(fit, "nobs")),
+             npatterns = as.integer(unlist(counts)))
+}
+
+free_parameters <- function(fit) {
+  table <- lavaan::parTable(fit)
+  free <- table$free > 0L
+  order <- order(table$free[free])
+  frame <- as.data.frame(table[c("lhs", "op", "rhs", "group")])[free, ][order, ]
+  rownames(frame) <- NULL
+  frame
+}
+
+measures <- function(fit) {
+  found <- lavaan::fitMeasures(fit)
+  stats::setNames(as.numeric(found), names(found))
+}
+
+option_text <- function(fit) {
+  options <- lavaan::lavInspect(fit, "options")
+  vapply(options, function(value) paste(format(value), collapse = " "), "")
+}
+
+TABLES <- list(
+  parameterEstimates = function(fit) frame_of(lavaan::parameterEstimates(fit, standardized = TRUE)),
+  standardizedSolution = function(fit) frame_of(lavaan::standardizedSolution(fit)),
+  fitMeasures = measures,
+  modindices = function(fit) frame_of(lavaan::modindices(fit)),
+  rsquare = r_squared,
+  nobs = sample_sizes,
+  logLik = function(fit) as.numeric(lavaan::logLik(fit)),
+  fitted.mean = function(fit) matrices(fit, lavaan::fitted(fit), "mean"),
+  fitted.cov = function(fit) matrices(fit, lavaan::fitted(fit), "cov"),
+  sampstat.mean = function(fit) matrices(fit, lavaan::lavInspect(fit, "sampstat"), "mean"),
+  sampstat.cov = function(fit) matrices(fit, lavaan::lavInspect(fit, "sampstat"), "cov"),
+  residuals.mean = function(fit) matrices(fit, lavaan::residuals(fit, type = "raw"), "mean"),
+  residuals.cov = function(fit) matrices(fit, lavaan::residuals(fit, type = "raw"), "cov"),
+  coverage = function(fit) matrices(fit, lavaan::lavInspect(fit, "coverage")),
+  patterns = function(fit) matrices(fit, lavaan::lavInspect(fit, "patterns")),
+  free = free_parameters,
+  coef = function(fit) { value <- lavaan::coef(fit); stats::setNames(as.numeric(value), names(value)) },
+  vcov = function(fit) { value <- lavaan::vcov(fit); matrix(value, nrow(value), dimnames = dimnames(value)) },
+  parTable = function(fit) frame_of(lavaan::parTable(fit)),
+  lavPredict = factor_scores,
+  conditional = conditional_expectations,
+  options = option_text
+)

@@ -1,0 +1,64 @@
+# The one door for Python: calls a function of this environment with data, and leaves R as it was.
+
+SERVED <- c("fit_tables", "engine_fit", "known_options")
+
+serve <- function(name, packed) {
+  name <- match.arg(name, SERVED)
+  pack(guarded(function() do.call(get(name, envir = HERE), unpack(packed), quote = TRUE)))
+}
+
+HERE <- environment()
+
+# Value, warnings, messages and error of a task; random state, options and locale are put back.
+guarded <- function(task) {
+  put_back <- remember()
+  on.exit(put_back())
+  warned <- character(0)
+  said <- character(0)
+  failed <- NULL
+  value <- tryCatch(
+    withCallingHandlers(
+      task(),
+      warning = function(w) {
+        warned <<- c(warned, conditionMessage(w))
+        invokeRestart("muffleWarning")
+      },
+      message = function(m) {
+        said <<- c(said, conditionMessage(m))
+        invokeRestart("muffleMessage")
+      }
+    ),
+    error = function(e) {
+      failed <<- conditionMessage(e)
+      NULL
+    }
+  )
+  list(value = value, warnings = warned, messages = said, error = failed)
+}
+
+remember <- function() {
+  before <- options()
+  seed <- get0(".Random.seed", envir = globalenv(), inherits = FALSE)
+  locale <- utf8_locale()
+  function() {
+    added <- setdiff(names(options()), names(before))
+    options(stats::setNames(vector("list", length(added)), added))
+    options(before)
+    if (!is.null(seed)) {
+      assign(".Random.seed", seed, envir = globalenv())
+    } else if (exists(".Random.seed", envir = globalenv(), inherits = FALSE)) {
+      rm(".Random.seed", envir = globalenv())
+    }
+    if (!is.null(locale)) Sys.setlocale("LC_CTYPE", locale)
+  }
+}
+
+# Names beyond ASCII need a locale that has them; the former one if it had to be changed.
+utf8_locale <- function() {
+  if (l10n_info()[["UTF-8"]]) return(NULL)
+  before <- Sys.getlocale("LC_CTYPE")
+  for (name in c("C.UTF-8", "en_US.UTF-8", "UTF-8")) {
+    if (nzchar(suppressWarnings(Sys.setlocale("LC_CTYPE", name)))) return(before)
+  }
+  NULL
+}
