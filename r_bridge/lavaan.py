@@ -12,13 +12,15 @@ import pandas as pd
 from fosa_sem.errors import DataError, EngineError, OptionError
 from r_bridge.model_text import plain_model
 from r_bridge.options import FUNCTIONS, lavaan_names
-from r_bridge.session import Answer, call, warn
+from r_bridge.session import call, warn
 
 TABLES = (
     "parameterEstimates", "standardizedSolution", "fitMeasures", "modindices", "rsquare", "nobs", "logLik",
     "fitted.mean", "fitted.cov", "sampstat.mean", "sampstat.cov", "residuals.mean", "residuals.cov", "coverage",
-    "patterns", "coef", "vcov", "free", "parTable", "lavPredict", "conditional", "options",
+    "patterns", "coef", "vcov", "free", "parTable", "cases", "lavPredict", "conditional", "options",
 )  # fmt: skip
+PER_ROW = ("lavPredict", "conditional", "cases")
+"""Tables with a row for every row that lavaan used; ``cases`` last, as it orders the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,9 @@ class LavaanFit(Mapping[str, pd.DataFrame]):
         What R warned of.
     tables : mapping of str to DataFrame
         Columns are lavaan's own. Matrices have the variables as index and columns, with a level ``group`` first if
-        there are several groups; ``lavPredict`` and ``conditional`` (E[missing | observed], from ``fitted()``) have
-        the index of the data. One-dimensional tables have one column ``value``.
+        there are several groups. One-dimensional tables have one column ``value``. ``cases``, ``lavPredict`` and
+        ``conditional`` (the data with E[missing | observed] from ``fitted()`` in its holes) have a row for every row
+        that lavaan used, in the order and with the index of the data; ``cases`` says where it stands and its group.
     failures : mapping of str to str
         Tables that R could not make, with its messages.
     turned : tuple of str
@@ -110,45 +113,33 @@ def fit_lavaan(
     MissingDependencyError
         If R, lavaan or rpy2 is missing or does not fit; the message holds the cure.
     """
-    answer = ask(model, data, func=func, tables=tables, options=options)
+    answer = call("fit_tables", **checked(model, data, func=func, tables=tables, options=options))
     warn(answer, stacklevel=3)
     return read_fit(answer.value, data.index, warnings=answer.warnings)
 
 
-def ask(
-    model: str,
-    data: pd.DataFrame,
-    *,
-    func: str,
-    tables: Sequence[str],
-    options: Mapping[str, Any],
-    force: bool = False,
-    turn: pd.DataFrame | None = None,
-) -> Answer:
-    """Check a question and put it to R; see `fit_lavaan`.
+def checked(
+    model: str, data: pd.DataFrame, *, func: str, tables: Sequence[str], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A question to lavaan, checked and in its terms: arguments of the R functions that fit.
 
-    Parameters
-    ----------
-    model, data, func, tables
-    options : mapping
-        lavaan's, with underscores or dots.
-    force : bool, default False
-        Give numbers even where lavaan's optimiser does not say that it has converged.
-    turn : DataFrame, optional
-        factor lhs op rhs group: per factor whose sign is open, the parameters that change sign with it; the first is
-        to be positive.
+    Raises
+    ------
+    ModelSyntaxError, ModelSpecificationError, OptionError, DataError
+        See `fit_lavaan`.
     """
     if func not in FUNCTIONS:
         raise OptionError(f"func must be one of {', '.join(FUNCTIONS)}; got {func!r}")
     odd = [name for name in tables if name not in TABLES]
     if odd:
         raise OptionError(f"there is no table {odd[0]!r}; there are {', '.join(TABLES)}")
+    wanted = [*tables, *(["cases"] if set(PER_ROW) & set(tables) else [])]
     if not data.columns.is_unique:
         raise DataError("column names must be unique; drop or rename the columns that come twice")
-    return call(
-        "fit_tables", model=plain_model(model), data=data.reset_index(drop=True), func=func,
-        options=lavaan_names(options), tables=list(tables), force=force, turn=turn,
-    )  # fmt: skip
+    return {
+        "model": plain_model(model), "data": data.reset_index(drop=True), "func": func,
+        "options": lavaan_names(options), "tables": list(dict.fromkeys(wanted)),
+    }  # fmt: skip
 
 
 def read_fit(found: Mapping[str, Any], index: pd.Index, warnings: Sequence[str] = ()) -> LavaanFit:
@@ -162,15 +153,12 @@ def read_fit(found: Mapping[str, Any], index: pd.Index, warnings: Sequence[str] 
     warnings : sequence of str
     """
     labels = tuple(str(label) for label in found["group_labels"])
-    readers: dict[str, Callable[[Any], pd.DataFrame]] = {
-        "lavPredict": lambda value: _by_row(value, labels, index),
-        "conditional": lambda value: _by_row(value, labels, index),
-    }
-    tables = {
-        name: readers.get(name, lambda value: _table(value, labels))(value)
-        for name, value in found["tables"].items()
-        if value is not None
-    }
+    tables = {name: _table(value, labels) for name, value in found["tables"].items() if value is not None}
+    if "cases" in tables:
+        order = np.argsort(tables["cases"]["row"], kind="stable")
+        for name in PER_ROW:
+            if name in tables:
+                tables[name] = tables[name].iloc[order].set_axis(index[tables["cases"]["row"].iloc[order] - 1], axis=0)
     return LavaanFit(
         versions={name: str(found[name][0]) for name in ("R", "lavaan")},
         converged=bool(found["converged"][0]),
@@ -193,13 +181,3 @@ def _table(value: Any, labels: tuple[str, ...]) -> pd.DataFrame:
         return value.to_frame("value")
     return pd.DataFrame({"value": np.atleast_1d(value)})
 
-
-def _by_row(value: Mapping[str, Any], labels: tuple[str, ...], index: pd.Index) -> pd.DataFrame:
-    """A table by the index of the data, in the order of the data; rows that lavaan left out are not in it."""
-    rows = np.asarray(value["rows"], dtype=np.intp) - 1
-    order = np.argsort(rows, kind="stable")
-    frame = value["values"].set_axis(index[rows], axis=0)
-    if len(labels) > 1:
-        group = np.array(labels, dtype=object)[np.asarray(value["group"], dtype=np.intp) - 1]
-        frame.insert(0, "group", group, allow_duplicates=True)
-    return frame.iloc[order]

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fosa_sem import Moments, SemResults
+from fosa_sem.data.checks import column_parts
 from r_bridge.lavaan import LavaanFit
 
 FloatArray = NDArray[np.float64]
@@ -18,7 +19,7 @@ KEYS = ["lhs", "op", "rhs", "group"]
 COLUMNS = ["quantity", "group", "name", "ours", "lavaan", "scale"]
 TABLES = (
     "parameterEstimates", "standardizedSolution", "fitMeasures", "rsquare", "nobs", "logLik", "fitted.mean",
-    "fitted.cov", "sampstat.mean", "sampstat.cov", "coverage", "vcov", "free", "lavPredict", "conditional",
+    "fitted.cov", "sampstat.mean", "sampstat.cov", "coverage", "vcov", "free", "cases", "lavPredict", "conditional",
 )  # fmt: skip
 """What lavaan is asked for."""
 
@@ -56,7 +57,7 @@ RULES = {
     "z": Rule(unit="1 + |z|", tolerance=2e-3, reason="estimate and standard error"),
     "p-value": Rule(unit="as it is", tolerance=2e-3, reason="moves by 0.8 per unit of z at most"),
     "confidence limit": Rule(unit="SE", tolerance=3e-3, reason="estimate and 1.96 standard errors"),
-    "standardised estimate": Rule(unit="as it is", tolerance=3e-4, reason="quotients of estimates; SE below about .2"),
+    "standardised estimate": Rule(unit="max(1, |x|)", tolerance=3e-4, reason="quotients of estimates; SE below about .2"),
     "standardised SE": Rule(unit="relative", tolerance=2e-3, reason="lavaan differentiates by differences"),
     "standardised z": Rule(unit="1 + |z|", tolerance=4e-3, reason="estimate and standard error"),
     "standardised p-value": Rule(unit="as it is", tolerance=3e-3, reason="moves by 0.8 per unit of z at most"),
@@ -119,6 +120,8 @@ def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame[~frame["op"].isin(["==", "<", ">"])].copy()
     if "group" not in frame:
         frame["group"] = 1
+    numbers = [name for name in frame if name not in ("lhs", "op", "rhs", "label", "group")]
+    frame[numbers] = frame[numbers].astype(float)  # a column of nothing but NA is logical in R
     swap = (frame["op"] == "~~") & (frame["lhs"] > frame["rhs"])
     frame.loc[swap, ["lhs", "rhs"]] = frame.loc[swap, ["rhs", "lhs"]].to_numpy()
     frame.loc[frame["op"] == ":=", "rhs"] = ""
@@ -146,7 +149,9 @@ def _estimates(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
         piece("confidence limit", "ci_lower", free, se),
         piece("confidence limit", "ci_upper", free, se),
         *(
-            piece("standardised estimate", kind, every, 1.0).assign(name=lambda part, kind=kind: part["name"] + f" ({kind})")
+            piece("standardised estimate", kind, every, np.maximum(1.0, both[f"{kind}_r"].abs().fillna(0.0))).assign(
+                name=lambda part, kind=kind: part["name"] + f" ({kind})"
+            )
             for kind in ("std_lv", "std_nox")
         ),
     ]
@@ -156,7 +161,7 @@ def _standardized(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
     both = aligned(results.standardized_solution(), lavaan["standardizedSolution"], lavaan.group_labels)
     # lavaan's SE of what is 1 by definition is rounding.
     scales = {
-        "est_std": ("standardised estimate", 1.0),
+        "est_std": ("standardised estimate", np.maximum(1.0, both["est_std_r"].abs().fillna(0.0))),
         "se": ("standardised SE", np.maximum(both["se_r"].fillna(0.0), 1e-3)),
         "z": ("standardised z", 1.0 + both["z_r"].abs().fillna(0.0)),
         "pvalue": ("standardised p-value", 1.0),
@@ -239,7 +244,7 @@ def _moment_pieces(quantity: str, mine: Sequence[Moments], lavaan: LavaanFit, ta
             _piece(quantity, group, at[first] + " ~~ " + at[second], ours[first, second],
                    cov.to_numpy()[first, second], sd[first] * sd[second])
         )  # fmt: skip
-        if f"{table}.mean" in lavaan:
+        if moments.mean is not None and f"{table}.mean" in lavaan:
             mean = _of_group(lavaan[f"{table}.mean"], group, lavaan)["value"]
             pieces.append(_piece(quantity, group, at + " ~1", moments.mean.reindex(names), mean[names], sd))
     return pieces
@@ -269,51 +274,55 @@ def _coverage(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
 def _factor_scores(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
     if "lavPredict" not in lavaan or not results.latent_names:
         return []
-    theirs = lavaan["lavPredict"]
-    rows = _rows(results)
-    mine = results.predict().set_axis(pd.RangeIndex(len(rows)), axis=0).set_axis(rows, axis=0)
-    at = theirs.attrs["rows"]
+    theirs, at = lavaan["lavPredict"], _positions(lavaan)
+    sample = results.fit.sample
+    given = np.sort(np.concatenate([sample.empty, *(g.rows for g in sample.groups)]))
+    mine = results.predict().set_axis(given, axis=0).reindex(at)
     pieces = []
     for factor in results.latent_names:
         values = theirs[factor].to_numpy(dtype=float)
         size = float(np.sqrt(np.nanmean(np.square(values))))
-        ours = mine[factor].reindex(at).to_numpy(dtype=float)
-        pieces.append(_piece("factor score", _groups_of(theirs), _row_names(theirs, factor), ours, values, size))
+        name = "row " + _texts(theirs.index) + f", {factor}"
+        pieces.append(_piece("factor score", lavaan["cases"]["group"], name, mine[factor], values, size))
     return pieces
-
-
-def _rows(results: SemResults) -> NDArray[np.intp]:
-    """Positions in the data of the rows that `SemResults.predict` gives."""
-    sample = results.fit.sample
-    return np.sort(np.concatenate([sample.empty, *(g.rows for g in sample.groups)])).astype(np.intp)
 
 
 def _conditional_expectations(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
     if "conditional" not in lavaan:
         return []
     theirs = lavaan["conditional"]
-    at = theirs.attrs["rows"]
-    filled = results.impute(results.data.iloc[at])
+    positions = _positions(lavaan)
+    at = _fillable(results, positions)
+    theirs, group = theirs[at], lavaan["cases"]["group"].to_numpy()[at]
+    filled = results.impute(results.data.iloc[positions[at]])
     names = [name for name in filled.variables if name in theirs.columns]
     columns = [filled.variables.index(name) for name in names]
-    missing = ~filled.observed[:, columns]
-    row, column = np.nonzero(missing)
-    values = theirs[names].to_numpy(dtype=float)
-    sd = np.sqrt(np.concatenate([np.diag(m.cov.loc[names, names]) for m in results.implied()]).reshape(-1, len(names)).max(0))
-    labels = np.array(names, dtype=object)
-    index = theirs.index.to_numpy().astype(str).astype(object)
-    group = _groups_of(theirs)
-    return [_piece("conditional expectation", group if isinstance(group, str) else group[row],
-                   "row " + index[row] + ", " + labels[column], filled.values[:, columns][missing], values[missing],
-                   sd[column])]  # fmt: skip
+    row, column = np.nonzero(~filled.observed[:, columns])
+    variances = [np.diag(moments.cov.loc[names, names]) for moments in results.implied()]
+    name = "row " + _texts(theirs.index)[row] + ", " + np.array(names, dtype=object)[column]
+    return [
+        _piece("conditional expectation", group[row], name,
+               filled.values[:, columns][row, column], theirs[names].to_numpy(dtype=float)[row, column],
+               np.sqrt(np.max(variances, axis=0))[column])
+    ]  # fmt: skip
 
 
-def _groups_of(frame: pd.DataFrame) -> NDArray[np.object_] | str:
-    return frame["group"].to_numpy(dtype=object) if frame.attrs["grouped"] else ""
+def _fillable(results: SemResults, at: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Rows that we fill: where exogenous variables are fixed, those that have them all."""
+    table = results.fit.table
+    if not table.fixed_x or not table.names.observed_x:
+        return np.ones(len(at), dtype=bool)
+    parts = dict.fromkeys(part for name in table.names.observed_x for part in column_parts(results.data, name))
+    return results.data[list(parts)].iloc[at].notna().all(axis=1).to_numpy()
 
 
-def _row_names(frame: pd.DataFrame, name: str) -> NDArray[np.object_]:
-    return np.asarray("row " + frame.index.to_numpy().astype(str).astype(object) + f", {name}")
+def _positions(lavaan: LavaanFit) -> NDArray[np.intp]:
+    """Where the rows that lavaan used stand in the data."""
+    return lavaan["cases"]["row"].to_numpy(dtype=np.intp) - 1
+
+
+def _texts(index: pd.Index) -> NDArray[np.object_]:
+    return np.array([str(label) for label in index], dtype=object)
 
 
 _COLLECTORS: tuple[Callable[[SemResults, LavaanFit], list[pd.DataFrame]], ...] = (

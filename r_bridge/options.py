@@ -28,12 +28,7 @@ OURS = {
 }  # fmt: skip
 """Our options and lavaan's names for them (with underscores; `lavaan_names` finds the installed lavaan's)."""
 NOT_OF_THE_MODEL = ("func", "engine", "table", "seed", "bootstrap", "start", "ridge")
-"""Fields that say how estimates are found or tested here; those of `REFUSED` change what they are."""
-REFUSED = {
-    "ridge": "a ridge added to the variances",
-    "start": "starting values as an argument",
-}
-"""What changes the results and has no counterpart in lavaan, in words."""
+"""Fields that say how the estimates are found, not what they are; a ridge and draws are refused below."""
 SWITCHES = ("int_ov_free", "int_lv_free", "auto_fix_first", "auto_fix_single", "auto_var", "auto_cov_lv_x", "auto_cov_y")
 """lavaan's sem(), cfa() and growth() overwrite these silently; lavaan() itself does what they say."""
 
@@ -101,12 +96,11 @@ def lavaan_call(options: FitOptions) -> tuple[str, dict[str, Any]]:
     OptionError
         For an option that lavaan has nothing like, by name.
     """
-    given = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
-    defaults = {f.name: f.default for f in dataclasses.fields(options)}
-    for name, what in REFUSED.items():
-        if name in given and given[name] not in (defaults[name], None):
-            raise OptionError(f"{what} ({name}) has no counterpart in lavaan, so the fit cannot be checked against it")
-    fields = {name: value for name, value in given.items() if name not in NOT_OF_THE_MODEL}
+    if options.ridge:
+        raise _no_counterpart("a ridge added to the variances")
+    if options.se == "bootstrap":
+        raise _no_counterpart("se='bootstrap', which rests on random draws,")
+    fields = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name not in NOT_OF_THE_MODEL}
     fields |= {name: value for name, value in options.table.items() if value is not None}
     unknown = [name for name in fields if name not in OURS]
     if unknown:
@@ -118,3 +112,7 @@ def lavaan_call(options: FitOptions) -> tuple[str, dict[str, Any]]:
         fields |= {name: resolved[name] for name in SWITCHES}
     arguments = {OURS[name]: value for name, value in fields.items() if value not in (None, (), "")}
     return func, arguments
+
+
+def _no_counterpart(what: str) -> OptionError:
+    return OptionError(f"{what} has no counterpart in lavaan, so this fit cannot be checked against it")

@@ -29,17 +29,31 @@ def orient_factors(table: ParameterTable, theta: FloatArray) -> FloatArray:
     ndarray, shape (k,)
     """
     theta = theta.copy()
+    for rows in open_signs(table):
+        if theta[rows[0].free - 1] < 0:
+            index = [row.free - 1 for row in rows if row.free]
+            theta[index] = -theta[index]
+    return theta
+
+
+def open_signs(table: ParameterTable) -> tuple[tuple[Row, ...], ...]:
+    """Factors whose sign the model leaves open: the parameters that change sign with each.
+
+    Returns
+    -------
+    tuple of tuple of Row
+        Group by group, one tuple per factor; the first free loading of the factor comes first.
+    """
     named = {node.name for s in table.constraints for formula in s.formulas for node in labels(formula)}
+    found = []
     for group in range(1, table.ngroups + 1):
         rows = [row for row in table.rows if row.group == group]
         for factor in table.names.latent:
             odd = [row for row in rows if _changes_sign(row, factor)]
             first = next((r for r in odd if r.op == "=~" and r.lhs == factor and r.free), None)
-            if first is None or theta[first.free - 1] >= 0 or not all(_may_turn(row, named) for row in odd):
-                continue
-            index = [row.free - 1 for row in odd if row.free]
-            theta[index] = -theta[index]
-    return theta
+            if first is not None and all(_may_turn(row, named) for row in odd):
+                found.append((first, *(row for row in odd if row is not first)))
+    return tuple(found)
 
 
 def _changes_sign(row: Row, factor: str) -> bool:

@@ -8,11 +8,19 @@ FUNCTIONS <- c("sem", "cfa", "growth", "lavaan")
 estimate <- function(model, data, func, options) {
   func <- match.arg(func, FUNCTIONS)
   if (!is.null(options$aux)) {
-    # Saturated correlates: semTools adds them to the model and to the baseline.
-    return(do.call(semTools::auxiliary, c(list(model = model, data = data, fun = func), options)))
+    return(do.call(saturated_correlates(), c(list(model = model, data = data, fun = func), options)))
   }
   # By name, not as a function: lavaan looks at the name it was called by.
   do.call(func, c(list(model = model, data = data), options), envir = asNamespace("lavaan"))
+}
+
+# semTools adds auxiliary variables to the model and to the baseline. It looks for lavaan's functions by name, on the
+# search path or, here, where it is defined.
+saturated_correlates <- function() {
+  auxiliary <- semTools::auxiliary
+  functions <- mget(FUNCTIONS, envir = asNamespace("lavaan"))
+  environment(auxiliary) <- list2env(functions, parent = asNamespace("semTools"))
+  auxiliary
 }
 
 known_options <- function() {
@@ -23,22 +31,30 @@ versions <- function() {
   list(R = as.character(getRversion()), lavaan = as.character(utils::packageVersion("lavaan")))
 }
 
-# A fit and the tables asked for. Where the optimiser ends without saying that it has converged, and `force` is set,
-# what it found is given all the same. `turn` names factors whose sign the model leaves open, with the parameters that
-# change sign with each, the one that is to be positive first.
-fit_tables <- function(model, data, func, options, tables, force = FALSE, turn = NULL) {
+# A fit and the tables asked for.
+fit_tables <- function(model, data, func, options, tables) {
   fit <- estimate(model, data, func, options)
-  converged <- lavaan::lavInspect(fit, "converged")
-  if (!converged && force) {
-    options$optim.force.converged <- TRUE
-    fit <- estimate(model, data, func, options)
-  }
-  turned <- character(0)
-  if (!is.null(turn)) {
-    start <- turned_estimates(lavaan::parTable(fit), turn)
-    turned <- start$factors
-    if (length(turned) > 0L) fit <- estimate(model, data, func, c(options, list(start = start$table)))
-  }
+  c(list(converged = lavaan::lavInspect(fit, "converged"), turned = character(0)), read_tables(fit, tables))
+}
+
+# As exact as lavaan can be: it climbs by itself first, and once more with `tight` options from where it ended. There
+# the optimiser may end in "false convergence", which is no failure then; whether it converged is judged before.
+# `turn` names factors whose sign the model leaves open, with the parameters that change sign with each, the one that
+# is to be positive first.
+exact_tables <- function(model, data, func, options, tables, tight, turn = NULL) {
+  bare <- if (is.null(options$aux)) list(se = "none", test = "none", baseline = FALSE, h1 = FALSE) else list()
+  first <- estimate(model, data, func, utils::modifyList(options, bare))
+  if (!lavaan::lavInspect(first, "converged")) tight <- list()  # nothing to sharpen
+  start <- turned_estimates(lavaan::parTable(first), turn)
+  # As a table rather than by start=, which would reach the baseline model, too.
+  again <- list(aux = NULL, fixed.x = lavaan::lavInspect(first, "options")$fixed.x, optim.attempts = 1L,
+                optim.force.converged = TRUE)
+  fit <- estimate(start$table, data, func, utils::modifyList(options, c(tight, again)))
+  fit@external <- first@external  # the baseline with auxiliary variables
+  c(list(converged = lavaan::lavInspect(first, "converged"), turned = start$factors), read_tables(fit, tables))
+}
+
+read_tables <- function(fit, tables) {
   failures <- character(0)
   attempt <- function(name) {
     tryCatch(TABLES[[name]](fit), error = function(e) {
@@ -48,8 +64,8 @@ fit_tables <- function(model, data, func, options, tables, force = FALSE, turn =
   }
   found <- lapply(stats::setNames(nm = as.character(tables)), attempt)
   c(versions(), list(
-    converged = converged, iterations = lavaan::lavInspect(fit, "iterations"),
-    group_labels = group_labels(fit), turned = turned, tables = found, failures = as.list(failures)
+    iterations = lavaan::lavInspect(fit, "iterations"), group_labels = group_labels(fit), tables = found,
+    failures = as.list(failures)
   ))
 }
 
@@ -62,7 +78,9 @@ turned_estimates <- function(table, turn) {
     table$est[rows] <- -table$est[rows]
     factors <- c(factors, factor)
   }
-  list(factors = factors, table = as.list(table[c("lhs", "op", "rhs", "block", "group", "est")]))
+  free <- table$free > 0L
+  table$ustart[free] <- table$est[free]
+  list(factors = factors, table = as.list(table[setdiff(names(table), c("start", "est", "se"))]))
 }
 
 # The engine's fit: the parameters of a table that we made, on rows that we chose.
@@ -94,29 +112,35 @@ by_group <- function(fit, value) {
 frame_of <- function(value) as.data.frame(unclass(value), stringsAsFactors = FALSE)
 
 matrices <- function(fit, value, part = NULL) {
-  lapply(by_group(fit, value), function(group) {
+  found <- lapply(by_group(fit, value), function(group) {
     matrix <- unclass(if (is.null(part)) group else group[[part]])
     attributes(matrix) <- attributes(matrix)[intersect(names(attributes(matrix)), c("dim", "dimnames", "names"))]
     matrix
   })
+  if (any(vapply(found, is.null, NA))) NULL else found
 }
 
-# Tables that hold one row per row of the data: positions in the data first.
-by_row <- function(fit, values) {
+# Where the rows that lavaan used stand in the data, group by group: the order of tables with a row per row.
+cases <- function(fit) {
   rows <- by_group(fit, lavaan::lavInspect(fit, "case.idx"))
-  list(rows = as.integer(unlist(rows)), group = rep(seq_along(rows), lengths(rows)), values = do.call(rbind, values))
+  data.frame(row = as.integer(unlist(rows)), group = rep(group_labels(fit), lengths(rows)))
 }
 
 factor_scores <- function(fit, method = "EBM") {
   if (length(lavaan::lavNames(fit, "lv")) == 0L) return(NULL)
-  by_row(fit, by_group(fit, unclass(lavaan::lavPredict(fit, method = method, assemble = FALSE))))
+  stack(by_group(fit, unclass(lavaan::lavPredict(fit, method = method, assemble = FALSE))))
+}
+
+stack <- function(groups) {
+  stacked <- do.call(rbind, lapply(groups, unclass))
+  matrix(as.numeric(stacked), nrow(stacked), dimnames = list(NULL, colnames(stacked)))
 }
 
 # E[missing | observed] of every row, from the moments that the model implies; observed cells as they are.
 conditional_expectations <- function(fit) {
   implied <- by_group(fit, lavaan::fitted(fit))
   data <- by_group(fit, lavaan::lavInspect(fit, "data"))
-  by_row(fit, Map(function(values, moments) {
+  stack(Map(function(values, moments) {
     values <- unclass(values)
     mean <- moments$mean[colnames(values)]
     cov <- unclass(moments$cov)[colnames(values), colnames(values), drop = FALSE]
@@ -184,6 +208,7 @@ TABLES <- list(
   coef = function(fit) { value <- lavaan::coef(fit); stats::setNames(as.numeric(value), names(value)) },
   vcov = function(fit) { value <- lavaan::vcov(fit); matrix(value, nrow(value), dimnames = dimnames(value)) },
   parTable = function(fit) frame_of(lavaan::parTable(fit)),
+  cases = cases,
   lavPredict = factor_scores,
   conditional = conditional_expectations,
   options = option_text

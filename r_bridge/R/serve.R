@@ -1,6 +1,6 @@
 # The one door for Python: calls a function of this environment with data, and leaves R as it was.
 
-SERVED <- c("fit_tables", "engine_fit", "known_options")
+SERVED <- c("fit_tables", "exact_tables", "engine_fit", "known_options")
 
 serve <- function(name, packed) {
   name <- match.arg(name, SERVED)
@@ -33,7 +33,7 @@ guarded <- function(task) {
       NULL
     }
   )
-  list(value = value, warnings = warned, messages = said, error = failed)
+  list(value = value, warnings = unique(warned), messages = said, error = failed)
 }
 
 remember <- function() {
