@@ -83,13 +83,18 @@ turned_estimates <- function(table, turn) {
   list(factors = factors, table = as.list(table[setdiff(names(table), c("start", "est", "se"))]))
 }
 
-# The engine's fit: the parameters of a table that we made, on rows that we chose.
+# The engine's fit: the parameters of a table that we made, on rows (or complete-data moments) that we chose.
 engine_fit <- function(table, data, moments, options) {
   arguments <- c(list(model = as.list(table)), options)
   if (is.null(moments)) {
     arguments$data <- data
   } else {
-    arguments <- c(arguments, moments)
+    covs <- lapply(moments$cov, function(frame) `rownames<-`(as.matrix(frame), names(frame)))
+    one <- length(covs) == 1L
+    arguments$sample.cov <- if (one) covs[[1L]] else covs
+    if (!is.null(moments$mean)) arguments$sample.mean <- if (one) moments$mean[[1L]] else moments$mean
+    arguments$sample.nobs <- moments$n
+    arguments$sample.cov.rescale <- FALSE
   }
   fit <- do.call("lavaan", arguments, envir = asNamespace("lavaan"))
   found <- lavaan::parTable(fit)
