@@ -37,6 +37,7 @@ from fosa_sem.inference.standardized import StandardizedType, r_squared, standar
 from fosa_sem.inference.tidy import glance, tidy
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.report.collect import collect_fit
+from fosa_sem.report.document import Section
 from fosa_sem.report.records import ImputationReport
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class SemResults:
         imputations: MultipleImputation | None = None,
         pooled: PooledSem | None = None,
         sensitivity: Sensitivity | Sequence[Sensitivity] = (),
+        sections: Sequence[Section] = (),
     ) -> Path:
         """Write a report in the format of the suffix: .html, .md or .txt.
 
@@ -129,6 +131,8 @@ class SemResults:
             What ``imputations.fit(model)`` gave, for the same section.
         sensitivity : Sensitivity or sequence of Sensitivity, optional
             Section on values missing not at random.
+        sections : sequence of Section
+            Sections from elsewhere, such as ``r_bridge.crosscheck(results).section()``.
 
         Returns
         -------
@@ -145,7 +149,9 @@ class SemResults:
         from fosa_sem.report.write import render
 
         target = Path(path)
-        fit_report = collect_fit(self.fit, statements=tuple((statements or {}).items()), diagnostics=True)
+        fit_report = collect_fit(
+            self.fit, statements=tuple((statements or {}).items()), diagnostics=True, further=tuple(sections)
+        )
         full = with_multiple(imputation, imputations, pooled, sensitivity)
         text = render(target.suffix.lower(), fit_report, full)
         atomic_write_text(target, text)

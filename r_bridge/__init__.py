@@ -1,11 +1,17 @@
-"""The bridge to R: lavaan's own numbers for the same model and data, and whether R is ready.
+"""The bridge to R: lavaan as engine, lavaan's own numbers, and every number of ours beside lavaan's.
 
 Importing this package needs neither R nor rpy2; `r_info` says what is missing and how to get it.
 """
 
 from __future__ import annotations
 
-from r_bridge.reference import LavaanReference, run_lavaan
+from r_bridge.crosscheck import CrossCheck, crosscheck
+from r_bridge.engine import LavaanEngine
+from r_bridge.lavaan import LavaanFit, fit_lavaan
 from r_bridge.runtime import Problem, RInfo, r_info
+from r_bridge.session import from_r, to_r
 
-__all__ = ["LavaanReference", "Problem", "RInfo", "r_info", "run_lavaan"]
+__all__ = [
+    "CrossCheck", "LavaanEngine", "LavaanFit", "Problem", "RInfo", "crosscheck", "fit_lavaan", "from_r", "r_info",
+    "to_r",
+]  # fmt: skip

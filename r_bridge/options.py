@@ -27,7 +27,7 @@ OURS = {
     "meanstructure": "meanstructure",
 }  # fmt: skip
 """Our options and lavaan's names for them (with underscores; `lavaan_names` finds the installed lavaan's)."""
-NOT_OF_THE_MODEL = ("func", "engine", "table", "seed", "bootstrap", "start", "ridge")
+NOT_OF_THE_MODEL = ("func", "engine", "table", "seed", "bootstrap", "start", "start_strict", "ridge")
 """Fields that say how the estimates are found, not what they are; a ridge and draws are refused below."""
 SWITCHES = ("int_ov_free", "int_lv_free", "auto_fix_first", "auto_fix_single", "auto_var", "auto_cov_lv_x", "auto_cov_y")
 """lavaan's sem(), cfa() and growth() overwrite these silently; lavaan() itself does what they say."""

@@ -78,10 +78,14 @@ def call(function: str, **arguments: object) -> Answer:
         LOG.info("R: %s", text)
     result = unpack(answer)
     for text in result["messages"]:
-        LOG.info("R: %s", text.strip())
+        LOG.info("R: %s", _line(text))
     if result["error"] is not None:
-        raise EngineError(f"lavaan stopped: {result['error'][0].strip()}")
-    return Answer(result["value"], tuple(text.strip() for text in result["warnings"]))
+        raise EngineError(f"lavaan stopped: {_line(result['error'][0])}")
+    return Answer(result["value"], tuple(_line(text) for text in result["warnings"]))
+
+
+def _line(text: str) -> str:
+    return " ".join(str(text).split())
 
 
 def warn(answer: Answer, stacklevel: int = 3) -> None:

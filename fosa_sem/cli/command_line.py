@@ -157,6 +157,13 @@ def _add_fit(subparsers: Any) -> None:
         description="Fits a structural equation model to a table with missing values by full-information "
         "maximum likelihood and prints the summary.",
     )
+    add_fit_arguments(parser)
+    parser.add_argument("--ci", action="store_true", help="print 95%% confidence limits")
+    parser.set_defaults(run=commands.fit)
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `fosa_sem.cli.commands.fit_model` reads, and ``--report``; for commands of other packages too."""
     _add_inputs(parser)
     _add_model_options(parser)
     parser.add_argument(
@@ -174,9 +181,7 @@ def _add_fit(subparsers: Any) -> None:
         "--auxiliary", nargs="+", default=(), metavar="COLUMN",
         help="columns outside the model that inform about missing values",
     )  # fmt: skip
-    parser.add_argument("--ci", action="store_true", help="print 95%% confidence limits")
     _add_report_option(parser)
-    parser.set_defaults(run=commands.fit)
 
 
 def _add_impute(subparsers: Any) -> None:
@@ -228,7 +233,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="lavaan's function whose defaults complete the model (default: sem)",
     )
     parser.add_argument(
-        "--engine", default="native", metavar="NAME", help="finds the estimates: native (default) or semopy"
+        "--engine", default="native", metavar="NAME",
+        help="finds the estimates: native (default), semopy or lavaan (in R)",
     )
     parser.add_argument(
         "--estimator", default="ML", metavar="NAME",

@@ -13,6 +13,7 @@ from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.report.formatting import display_width, pad_right, shorten
 from fosa_sem.report.plain import WIDTH
 from fosa_sem.report.text import metrics_text
+from fosa_sem.results import SemResults
 
 if TYPE_CHECKING:
     from fosa_sem.imputer import FosaImputer
@@ -24,8 +25,17 @@ def fit(args: argparse.Namespace) -> None:
     """Fit a model, write the report if one is asked for, and print the summary."""
     check_distinct([args.model, args.data], [args.report])
     check_report(args.report)
+    results = fit_model(args)
+    if args.report:
+        results.report(args.report)
+    print(results.summary(ci=args.ci))
+    say_written(args.report)
+
+
+def fit_model(args: argparse.Namespace) -> SemResults:
+    """Read model and table and fit."""
     model, data = read_model(args.model), read_table(args.data)
-    results = _FUNCTIONS[args.func](
+    return _FUNCTIONS[args.func](
         model,
         data,
         missing=args.missing,
@@ -36,10 +46,6 @@ def fit(args: argparse.Namespace) -> None:
         std_lv=args.std_lv,
         group=args.group,
     )
-    if args.report:
-        results.report(args.report)
-    print(results.summary(ci=args.ci))
-    _say_written(args.report)
 
 
 def impute(args: argparse.Namespace) -> None:
@@ -53,7 +59,7 @@ def impute(args: argparse.Namespace) -> None:
     if args.report:
         imputer.report(args.report)
     print(filled_text(imputer))
-    _say_written(args.output, args.report)
+    say_written(args.output, args.report)
 
 
 def report(args: argparse.Namespace) -> None:
@@ -65,7 +71,7 @@ def report(args: argparse.Namespace) -> None:
     imputer.evaluate(proportion=args.proportion, seeds=(args.seed,))
     imputer.report(args.output)
     print(imputation_text(imputer))
-    _say_written(args.output)
+    say_written(args.output)
 
 
 def filled_text(imputer: FosaImputer) -> str:
@@ -113,6 +119,7 @@ def _imputer(args: argparse.Namespace, model: str) -> FosaImputer:
     )
 
 
-def _say_written(*paths: str | None) -> None:
+def say_written(*paths: str | None) -> None:
+    """Say which files were written."""
     for path in filter(None, paths):
         print(f"\nWritten: {path}")

@@ -17,6 +17,7 @@ from fosa_sem.inference.parameters import is_free, parameter_estimates
 from fosa_sem.inference.standardized import r_squared
 from fosa_sem.model.scaling import correlation
 from fosa_sem.report.collect_missing import collect_missing
+from fosa_sem.report.document import Section
 from fosa_sem.report.records import Distribution, FitReport, ImputationReport
 
 
@@ -68,6 +69,7 @@ def collect_fit(
     statements: tuple[tuple[str, str], ...] = (),
     fmi: bool = False,
     diagnostics: bool = False,
+    further: tuple[Section, ...] = (),
 ) -> FitReport:
     """Everything a report says about a fit.
 
@@ -82,6 +84,8 @@ def collect_fit(
         Hold the fraction of missing information.
     diagnostics : bool, default False
         Whether to examine the missing values too, which a summary does not print.
+    further : tuple of Section
+        Sections from elsewhere.
     """
     estimates = parameter_estimates(fit, level=level, standardized=True, fmi=fmi)
     names = pd.Index(fit.table.names.observed)
@@ -124,6 +128,7 @@ def collect_fit(
         residual_correlations=_residual_correlations(fit),
         statements=statements,
         missing=collect_missing(fit) if diagnostics else None,
+        further=further,
     )
 
 

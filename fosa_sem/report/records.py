@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fosa_sem.evaluate.sensitivity import Sensitivity
 from fosa_sem.inference.mcar import McarTest
+from fosa_sem.report.document import Section
 
 FloatArray = NDArray[np.float64]
 
@@ -72,6 +73,8 @@ class FitReport:
         Each group's part of chi-square; empty for a single group, many groups, or without a test.
     statements : tuple of (prompt, text), default ()
         What only the analyst can say. Prompts of `PROMPTS` left out or empty are printed as not stated.
+    further : tuple of Section, default ()
+        Sections from elsewhere, such as a comparison with another program.
     missing : MissingReport or None, default None
         Diagnostics of the missing values.
     """
@@ -102,6 +105,7 @@ class FitReport:
     residual_correlations: tuple[pd.DataFrame, ...] = ()
     chisq_by_group: tuple[float, ...] = ()
     statements: tuple[tuple[str, str], ...] = ()
+    further: tuple[Section, ...] = ()
     missing: MissingReport | None = None
 
 

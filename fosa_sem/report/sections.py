@@ -49,6 +49,7 @@ def build_document(report: FitReport, imputation: ImputationReport | None = None
         rsquare_section(report),
         local_fit_section(report),
         *imputed_sections(imputation),
+        *report.further,
         notes_section(report, imputation),
         checklist_section(report, imputation),
     ]

@@ -144,6 +144,7 @@ def report_text(report: FitReport, imputation: ImputationReport | None) -> str:
         diagnostics_section(report),
         *([multiple_section(multiple)] if multiple else []),
         *sensitivity_sections(imputation.sensitivity if imputation else ()),
+        *report.further,
         checklist_section(report, imputation),
     ]
     parts += [section_text(section) for section in sections if section.blocks]

@@ -49,7 +49,8 @@ exact_tables <- function(model, data, func, options, tables, tight, turn = NULL)
   # As a table rather than by start=, which would reach the baseline model, too.
   again <- list(aux = NULL, fixed.x = lavaan::lavInspect(first, "options")$fixed.x, optim.attempts = 1L,
                 optim.force.converged = TRUE)
-  fit <- estimate(start$table, data, func, utils::modifyList(options, c(tight, again)))
+  # What there is to warn of has been said of the first.
+  fit <- suppressWarnings(estimate(start$table, data, func, utils::modifyList(options, c(tight, again))))
   fit@external <- first@external  # the baseline with auxiliary variables
   c(list(converged = lavaan::lavInspect(first, "converged"), turned = start$factors), read_tables(fit, tables))
 }
