@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fosa_sem import SemResults
+from fosa_sem.inference.options import TWO_STAGE
 from r_bridge.lavaan import LavaanFit
 
 BoolArray = NDArray[np.bool_]
@@ -43,9 +44,89 @@ def known(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> NDArra
     return reasons
 
 
+def _critical_n(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    return _is(table, "fit measure", "cn_05", "cn_01") & table["lavaan"].isna().to_numpy() & (table["ours"] == 1.0)
+
+
+def _incomplete_exogenous(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    conditional = _is(table, "log-likelihood") | _is(table, "fit measure", "aic", "bic", "bic2")
+    return conditional & (results.fit.resolved.missing == "ml.x")
+
+
+def _outcome_before_factor(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    """Observed variables with a residual of their own, that a latent variable depends on."""
+    rows, names = results.fit.table.rows, results.fit.table.names
+    indicators = {row.rhs for row in rows if row.op == "=~"}
+    observed = set(names.observed) - indicators
+    outcomes = observed & {
+        name for row in rows if (row.op == "~" or (row.op in ("~1", "~~") and row.user)) for name in (row.lhs, row.rhs)
+        if name == row.lhs or row.op == "~~"
+    }  # fmt: skip
+    reached = set(outcomes)
+    reached |= {n for r in rows if r.op == "~~" and {r.lhs, r.rhs} & outcomes for n in (r.lhs, r.rhs)} - observed
+    edges = [(r.rhs, r.lhs) if r.op == "~" else (r.lhs, r.rhs) for r in rows if r.op in ("~", "=~")]
+    while grown := {effect for cause, effect in edges if cause in reached} - reached:
+        reached |= grown
+    return _is(table, "factor score") & bool(reached & set(names.latent))
+
+
+def _badly_scaled(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    sd = np.sqrt(np.concatenate([np.diag(moments.cov) for moments in results.sample_stats()]))
+    return np.full(len(table), not lavaan.converged and sd.max() > 1e4 * sd.min())
+
+
+def _never_together(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    saturated = _is(table, "H1 moment") | table["ours"].isna().to_numpy()
+    return saturated & bool(results.fit.sample.uncovered_pairs())
+
+
+def _two_stage(results: SemResults) -> bool:
+    return results.fit.resolved.missing in TWO_STAGE
+
+
+def _scores_of_complete_rows(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    return _is(table, "factor score") & table["lavaan"].isna().to_numpy() & _two_stage(results)
+
+
+def _two_stage_baseline(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    kinds = (".scaled", ".robust", ".scaling.factor")
+    about = table["name"].str.startswith(("baseline.", "cfi.", "tli.", "nnfi.", "rfi.", "nfi.", "pnfi.", "ifi.", "rni."))
+    return _is(table, "fit measure") & (about & table["name"].str.endswith(kinds)).to_numpy() & _two_stage(results)
+
+
 def _is(table: pd.DataFrame, quantity: str, *names: str) -> BoolArray:
     found = (table["quantity"] == quantity).to_numpy()
     return found & table["name"].isin(names).to_numpy() if names else found
 
 
-KNOWN: tuple[Deviation, ...] = ()
+KNOWN = (
+    Deviation(
+        reason="critical N: NaN there if chi-square is exactly 0, 1 here", versions=("0.6",), applies=_critical_n
+    ),
+    Deviation(
+        reason="0.6-14 subtracts the exogenous part as if it were complete", versions=("0.6",),
+        applies=_incomplete_exogenous,
+    ),
+    Deviation(
+        reason="0.6-14 leaves out of factor scores the residual of an observed variable that a latent variable depends on "
+        "and that is an outcome itself, or whose mean, variance or covariance stands in the model string",
+        versions=("0.6",), applies=_outcome_before_factor,
+    ),
+    Deviation(
+        reason="Badly scaled data (ratios of 1e4) are fitted; 0.6-14 fails on them", versions=("0.6",),
+        applies=_badly_scaled,
+    ),
+    Deviation(
+        reason="lavaan prints numbers that rest on a covariance nobody observed", versions=("0.",),
+        applies=_never_together,
+    ),
+    Deviation(
+        reason="after two-stage estimation 0.6-14 gives the factor scores of complete rows alone", versions=("0.6",),
+        applies=_scores_of_complete_rows,
+    ),
+    Deviation(
+        reason="the baseline test of two-stage fits has another scaling factor in 0.6-14; 0.7 has ours",
+        versions=("0.6",), applies=_two_stage_baseline,
+    ),
+)  # fmt: skip
+"""In the order in which they are tried."""

@@ -94,9 +94,10 @@ def compared(results: SemResults, lavaan: LavaanFit) -> pd.DataFrame:
 def _piece(
     quantity: str, group: ArrayLike | str, name: ArrayLike, ours: ArrayLike, lavaan: ArrayLike, scale: ArrayLike = 1.0
 ) -> pd.DataFrame:
-    n = len(np.atleast_1d(np.asarray(ours, dtype=float)))
-    values = (quantity, group, name, ours, lavaan, scale)
-    columns = {c: v if np.ndim(v) else np.repeat(v, n) for c, v in zip(COLUMNS, values, strict=True)}  # type: ignore[call-overload]
+    # As arrays: rows belong together by position, whatever the indexes say.
+    values = [np.atleast_1d(np.asarray(value)) for value in (quantity, group, name, ours, lavaan, scale)]
+    n = len(values[3])
+    columns = {c: v if len(v) == n else np.repeat(v, n) for c, v in zip(COLUMNS, values, strict=True)}
     return pd.DataFrame(columns).astype({"ours": float, "lavaan": float, "scale": float})
 
 
