@@ -5,7 +5,7 @@ Importing this package needs neither R nor rpy2; `r_info` says what is missing a
 
 from __future__ import annotations
 
-from r_bridge.crosscheck import CrossCheck, crosscheck
+from r_bridge.comparison import CrossCheck, crosscheck
 from r_bridge.engine import LavaanEngine
 from r_bridge.lavaan import LavaanFit, fit_lavaan
 from r_bridge.runtime import Problem, RInfo, r_info

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -111,14 +111,22 @@ def _encode_float(column: pd.Series, note: str) -> Column:
 
 def _encode_text(column: pd.Series, note: str) -> Column:
     codes, levels = pd.factorize(column.to_numpy(dtype=object), use_na_sentinel=True)
-    return Column(kind="character", values=_codes(codes), levels=_texts(column, levels), note=note)
+    return Column(kind="character", values=_codes(codes), levels=_texts(column, list(levels)), note=note)
 
 
 def _encode_datetime(column: pd.Series, note: str) -> Column:
     zone = getattr(column.dtype, "tz", None)
     naive = column if zone is None else column.dt.tz_convert("UTC").dt.tz_localize(None)
+    if zone is None and (naive.isna() | (naive == naive.dt.normalize())).all():
+        return _encode_dates(column, note)  # pandas has no other type for dates
     values = _scaled(column, naive.astype("datetime64[ns]").to_numpy())
     return Column(kind="datetime", values=values, tz="UTC" if zone is None else str(zone), note=note)
+
+
+def _encode_dates(column: pd.Series, note: str) -> Column:
+    days = column.to_numpy().astype("datetime64[D]")
+    values = np.where(np.isnat(days), np.nan, days.astype("int64").astype(float))
+    return Column(kind="date", values=values, note=note)
 
 
 def _encode_timedelta(column: pd.Series, note: str) -> Column:
@@ -129,8 +137,9 @@ def _scaled(column: pd.Series, nanoseconds: NDArray[Any]) -> FloatArray:
     """Seconds as floats, if their microseconds survive it."""
     missing = np.isnat(nanoseconds)
     whole = np.where(missing, 0, nanoseconds.astype("int64"))
-    seconds = whole / 1e9
-    if (whole % 1000).any() or (np.rint(seconds * _MICRO).astype("int64") * 1000 != whole).any():
+    micro = whole // 1000
+    seconds = micro / _MICRO
+    if (whole % 1000).any() or (np.rint(seconds * _MICRO).astype("int64") != micro).any():
         raise DataError(f"column {column.name!r} has times finer than the microseconds that R keeps; round them")
     return np.where(missing, np.nan, seconds)
 
@@ -160,9 +169,7 @@ def _encode_object(column: pd.Series, note: str) -> Column:
     if kind in ("floating", "mixed-integer-float"):
         return _encode_float(column.astype(float), note)
     if kind == "date":
-        days = pd.to_datetime(column).astype("datetime64[s]").to_numpy().astype("datetime64[D]")
-        values = np.where(np.isnat(days), np.nan, days.astype("int64").astype(float))
-        return Column(kind="date", values=values, note=note)
+        return _encode_dates(pd.to_datetime(column), note)
     raise _no_counterpart(column, f"object ({kind})")
 
 
@@ -228,14 +235,14 @@ def decode(column: Column) -> pd.Series:
     -------
     Series
         Of the type that the note names. Without a note: float64; int64 and bool, or Int64 and boolean where values
-        are missing; str; category; datetime64 (with time zone for POSIXct); timedelta64.
+        are missing; str; category; datetime64, without time zone for Date and with one for POSIXct; timedelta64.
     """
     series = _DECODERS[column.kind](column)
     if not column.note or column.kind == "factor":
         return series
     if column.note == "object":
         return _as_objects(series)
-    return series.astype(column.note)
+    return series.astype(cast(Any, column.note))
 
 
 def _decode_logical(column: Column) -> pd.Series:
@@ -314,4 +321,3 @@ _DECODERS: dict[str, Callable[[Column], pd.Series]] = {
     "datetime": _decode_datetime,
     "timedelta": _decode_timedelta,
 }
-

@@ -30,10 +30,12 @@ def run(args: argparse.Namespace) -> int:
     from fosa_sem.cli import commands
     from fosa_sem.cli.files import check_distinct, check_report
     from fosa_sem.data.reading import write_table
-    from r_bridge.crosscheck import crosscheck
+    from r_bridge.comparison import crosscheck
+    from r_bridge.session import require_r
 
     check_distinct([args.model, args.data], [args.report, args.table])
     check_report(args.report)
+    require_r()
     results = commands.fit_model(args)
     check = crosscheck(results)
     if args.report:

@@ -90,7 +90,9 @@ def _scores_of_complete_rows(results: SemResults, lavaan: LavaanFit, table: pd.D
 
 def _two_stage_baseline(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
     kinds = (".scaled", ".robust", ".scaling.factor")
-    about = table["name"].str.startswith(("baseline.", "cfi.", "tli.", "nnfi.", "rfi.", "nfi.", "pnfi.", "ifi.", "rni."))
+    about = table["name"].str.startswith(
+        ("baseline.", "cfi.", "tli.", "nnfi.", "rfi.", "nfi.", "pnfi.", "ifi.", "rni.")
+    )
     return _is(table, "fit measure") & (about & table["name"].str.endswith(kinds)).to_numpy() & _two_stage(results)
 
 
@@ -108,8 +110,8 @@ KNOWN = (
         applies=_incomplete_exogenous,
     ),
     Deviation(
-        reason="0.6-14 leaves out of factor scores the residual of an observed variable that a latent variable depends on "
-        "and that is an outcome itself, or whose mean, variance or covariance stands in the model string",
+        reason="0.6-14 leaves out of factor scores the residual of an observed variable that a latent variable depends "
+        "on and that is an outcome itself, or whose mean, variance or covariance stands in the model string",
         versions=("0.6",), applies=_outcome_before_factor,
     ),
     Deviation(

@@ -18,7 +18,7 @@ from fosa_sem.fiml.engines.semopy import Units
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.syntax.table import ParameterTable, Row
 from r_bridge.options import lavaan_names
-from r_bridge.session import LOG, call
+from r_bridge.session import LOG, call, require_r
 
 FloatArray = NDArray[np.float64]
 
@@ -56,6 +56,7 @@ class LavaanEngine:
         MissingDependencyError
             If R, lavaan or rpy2 is missing or does not fit; the message holds the cure.
         """
+        require_r()
         table = problem.table
         scale = _choose_scale(problem)
         units = Units(centre={}, scale=scale)

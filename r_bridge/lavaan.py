@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from fosa_sem.errors import DataError, EngineError, OptionError
 from r_bridge.model_text import plain_model
 from r_bridge.options import FUNCTIONS, lavaan_names
-from r_bridge.session import call, warn
+from r_bridge.session import call, require_r, warn
 
 TABLES = (
     "parameterEstimates", "standardizedSolution", "fitMeasures", "modindices", "rsquare", "nobs", "logLik",
@@ -113,15 +113,19 @@ def fit_lavaan(
     MissingDependencyError
         If R, lavaan or rpy2 is missing or does not fit; the message holds the cure.
     """
+    require_r()
     answer = call("fit_tables", **checked(model, data, func=func, tables=tables, options=options))
     warn(answer, stacklevel=3)
     return read_fit(answer.value, data.index, warnings=answer.warnings)
 
 
 def checked(
-    model: str, data: pd.DataFrame, *, func: str, tables: Sequence[str], options: Mapping[str, Any]
-) -> dict[str, Any]:
+    model: str, data: pd.DataFrame, *, func: str, tables: Sequence[str], options: Mapping[str, Any],
+    known: Iterable[str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """A question to lavaan, checked and in its terms: arguments of the R functions that fit.
+
+    ``known`` as of `r_bridge.options.lavaan_names`.
 
     Raises
     ------
@@ -138,7 +142,7 @@ def checked(
         raise DataError("column names must be unique; drop or rename the columns that come twice")
     return {
         "model": plain_model(model), "data": data.reset_index(drop=True), "func": func,
-        "options": lavaan_names(options), "tables": list(dict.fromkeys(wanted)),
+        "options": lavaan_names(options, known), "tables": list(dict.fromkeys(wanted)),
     }  # fmt: skip
 
 
@@ -180,4 +184,3 @@ def _table(value: Any, labels: tuple[str, ...]) -> pd.DataFrame:
     if isinstance(value, pd.Series):
         return value.to_frame("value")
     return pd.DataFrame({"value": np.atleast_1d(value)})
-

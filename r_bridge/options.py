@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -29,34 +29,43 @@ OURS = {
 """Our options and lavaan's names for them (with underscores; `lavaan_names` finds the installed lavaan's)."""
 NOT_OF_THE_MODEL = ("func", "engine", "table", "seed", "bootstrap", "start", "start_strict", "ridge")
 """Fields that say how the estimates are found, not what they are; a ridge and draws are refused below."""
-SWITCHES = ("int_ov_free", "int_lv_free", "auto_fix_first", "auto_fix_single", "auto_var", "auto_cov_lv_x", "auto_cov_y")
+SWITCHES = (
+    "int_ov_free",
+    "int_lv_free",
+    "auto_fix_first",
+    "auto_fix_single",
+    "auto_var",
+    "auto_cov_lv_x",
+    "auto_cov_y",
+)
 """lavaan's sem(), cfa() and growth() overwrite these silently; lavaan() itself does what they say."""
 
 
-def lavaan_names(options: Mapping[str, Any]) -> dict[str, Any]:
+def lavaan_names(options: Mapping[str, Any], known: Iterable[str] | None = None) -> dict[str, Any]:
     """Options under the names of the installed lavaan: 0.6 has dots where 0.7 has underscores.
 
     Parameters
     ----------
     options : mapping
         With underscores or dots. None leaves lavaan's default.
+    known : iterable of str, optional
+        lavaan's names (of its function and of ``lavOptions()``); R is asked for them by default.
 
     Raises
     ------
     OptionError
         For a name that lavaan does not have, with the closest one.
     """
-    known = _known()
+    theirs = _folded_names(_installed() if known is None else known)
     named: dict[str, Any] = {}
     for name, value in options.items():
         if value is None:
             continue
-        theirs = known.get(_folded(name))
-        if theirs is None:
-            close = difflib.get_close_matches(_folded(name), known, n=1)
-            hint = f"; did you mean {known[close[0]]!r}?" if close else ""
+        if _folded(name) not in theirs:
+            close = difflib.get_close_matches(_folded(name), theirs, n=1)
+            hint = f"; did you mean {theirs[close[0]]!r}?" if close else ""
             raise OptionError(f"lavaan has no option {name!r}{hint}")
-        named[theirs] = _checked(theirs, value)
+        named[theirs[_folded(name)]] = _checked(name, value)
     return named
 
 
@@ -73,9 +82,13 @@ def _folded(name: str) -> str:
     return name.replace(".", "_").lower()
 
 
+def _folded_names(names: Iterable[str]) -> dict[str, str]:
+    return {_folded(str(name)): str(name) for name in names}
+
+
 @cache
-def _known() -> dict[str, str]:
-    return {_folded(str(name)): str(name) for name in call("known_options").value}
+def _installed() -> tuple[str, ...]:
+    return tuple(str(name) for name in call("known_options").value)
 
 
 def lavaan_call(options: FitOptions) -> tuple[str, dict[str, Any]]:

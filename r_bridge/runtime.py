@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-R_PACKAGES = ("lavaan", "jsonlite")
 RPY2_TRIO = ("rpy2", "rpy2-rinterface", "rpy2-robjects")
 LAST_FOR_OLD_R = (3, 6, 5)
 """From 3.6.6 on, rpy2-rinterface calls ``R_getVar``, which R has since 4.5."""
@@ -22,7 +21,7 @@ _QUESTION = """
 tell <- function(name, value) cat("fosa:", name, "=", value, "\\n", sep = "")
 tell("R", as.character(getRversion()))
 tell("home", R.home())
-for (name in c("lavaan", "jsonlite"))
+for (name in c("lavaan", "semTools", "jsonlite"))
   tell(name, tryCatch(as.character(utils::packageVersion(name)), error = function(e) ""))
 """
 
@@ -49,8 +48,8 @@ class RInfo:
     Attributes
     ----------
     r_version, r_home : str or None
-    lavaan_version, jsonlite_version : str or None
-        Packages in R.
+    lavaan_version, semtools_version, jsonlite_version : str or None
+        Packages in R; semTools for auxiliary variables, jsonlite for some tests.
     rpy2_version, rinterface_version, robjects_version : str or None
         rpy2 and the two packages that it consists of since 3.6.
     r_failure : str, default ""
@@ -60,6 +59,7 @@ class RInfo:
     r_version: str | None = None
     r_home: str | None = None
     lavaan_version: str | None = None
+    semtools_version: str | None = None
     jsonlite_version: str | None = None
     rpy2_version: str | None = None
     rinterface_version: str | None = None
@@ -68,13 +68,12 @@ class RInfo:
 
     @property
     def r_problems(self) -> tuple[Problem, ...]:
-        """What stands between us and lavaan in R (`run_lavaan` needs no more)."""
+        """What stands between us and lavaan in R."""
         if self.r_version is None:
             return (Problem(self.r_failure or "R is not installed, or Rscript is not on the PATH", _cure_r()),)
-        found = {"lavaan": self.lavaan_version, "jsonlite": self.jsonlite_version}
-        return tuple(
-            Problem(f"R has no package {name}", _cure_package(name)) for name, number in found.items() if number is None
-        )
+        if self.lavaan_version is None:
+            return (Problem("R has no package lavaan", _cure_package("lavaan")),)
+        return ()
 
     @property
     def rpy2_problems(self) -> tuple[Problem, ...]:
@@ -96,7 +95,7 @@ class RInfo:
         versions = {
             "R": f"{self.r_version} ({self.r_home})" if self.r_version else None,
             "lavaan": self.lavaan_version,
-            "jsonlite": self.jsonlite_version,
+            "semTools": self.semtools_version,
             "rpy2": self.rpy2_version,
             "rpy2-rinterface": self.rinterface_version,
             "rpy2-robjects": self.robjects_version,
@@ -139,6 +138,7 @@ def r_info(timeout: float = 30.0) -> RInfo:
         r_version=answer.get("R"),
         r_home=answer.get("home"),
         lavaan_version=answer.get("lavaan") or None,
+        semtools_version=answer.get("semTools") or None,
         jsonlite_version=answer.get("jsonlite") or None,
         r_failure="" if "R" in answer else f"{rscript} gave no answer",
     )
@@ -209,12 +209,12 @@ def _cure_rpy2(r_version: str | None) -> str:
 
 def _cure_r() -> str:
     if shutil.which("apt-get"):
-        return "sudo apt-get install r-base-core r-cran-lavaan r-cran-jsonlite"
+        return "sudo apt-get install r-base-core r-cran-lavaan"
     if sys.platform == "darwin" and shutil.which("brew"):
         return "brew install r"
     if sys.platform == "win32":
         return "winget install RProject.R"
-    return "conda install -c conda-forge r-base r-lavaan r-jsonlite"
+    return "conda install -c conda-forge r-base r-lavaan"
 
 
 def _cure_package(name: str) -> str:

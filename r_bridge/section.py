@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from fosa_sem.report.formatting import readable
 from fosa_sem.report.plain import section_text
 
 if TYPE_CHECKING:
-    from r_bridge.crosscheck import CrossCheck
+    from r_bridge.comparison import CrossCheck
 
 SHOWN = 20
 """Differing numbers that are listed."""
@@ -78,7 +79,7 @@ def _numbers(rows: pd.DataFrame, caption: str, notes: tuple[str, ...]) -> Table:
     )
 
 
-def _where(row: dict[str, object]) -> str:
+def _where(row: Mapping[Any, Any]) -> str:
     group = f" [{row['group']}]" if row["group"] else ""
     return f"{row['quantity']}: {row['name']}{group}"
 
@@ -86,7 +87,7 @@ def _where(row: dict[str, object]) -> str:
 def _known(check: CrossCheck) -> list[Block]:
     verdicts = check.table["verdict"][check.table["verdict"].str.startswith("known: ")]
     counts = verdicts.value_counts(sort=False)
-    items = tuple(f"Known ({number}): {verdict.removeprefix('known: ')}" for verdict, number in counts.items())
+    items = tuple(f"Known ({n}): {str(verdict).removeprefix('known: ')}" for verdict, n in counts.items())
     return [Bullets(items=items)] if items else []
 
 
@@ -96,7 +97,9 @@ def _notes(check: CrossCheck) -> tuple[str, ...]:
         notes.append("lavaan's optimiser did not converge: its numbers are no reference here.")
     if check.turned:
         names = ", ".join(check.turned)
-        notes.append(f"The model leaves the sign of these factors open, and lavaan had them the other way round: {names}.")
+        notes.append(
+            f"The model leaves the sign of these factors open, and lavaan had them the other way round: {names}."
+        )
     notes += [f"lavaan has no {name} for this fit: {text}" for name, text in check.failures.items()]
     notes += [f"lavaan: {text}" for text in check.warnings]
     return tuple(notes)

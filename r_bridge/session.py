@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fosa_sem.errors import EngineError, EngineWarning, MissingDependencyError
+from fosa_sem.errors import DataError, EngineError, EngineWarning, MissingDependencyError
 from r_bridge.runtime import describe, r_info
 from r_bridge.wire import Packed, pack, unpack
 
@@ -76,15 +76,14 @@ def call(function: str, **arguments: object) -> Answer:
             answer = _from_r(serve(_text(function), _to_r(packed)))
     for text in said:
         LOG.info("R: %s", text)
-    result = unpack(answer)
-    for text in result["messages"]:
+    for text in answer["messages"]:
         LOG.info("R: %s", _line(text))
-    if result["error"] is not None:
-        raise EngineError(f"lavaan stopped: {_line(result['error'][0])}")
-    return Answer(result["value"], tuple(_line(text) for text in result["warnings"]))
+    if answer["error"] is not None:
+        raise EngineError(f"lavaan stopped: {_line(answer['error'])}")
+    return Answer(unpack(answer["value"]), tuple(_line(text) for text in answer["warnings"]))
 
 
-def _line(text: str) -> str:
+def _line(text: object) -> str:
     return " ".join(str(text).split())
 
 
@@ -102,11 +101,27 @@ def warn(answer: Answer, stacklevel: int = 3) -> None:
 # ---- R itself ----------------------------------------------------------------------------------------------
 
 
+def require_r() -> None:
+    """Start R, or say everything that is missing.
+
+    Raises
+    ------
+    MissingDependencyError
+        Names what is missing or does not fit (R, lavaan, rpy2), with the commands that cure it.
+    EngineError
+        If this Python itself runs within R.
+    """
+    with _LOCK:
+        _server()
+
+
 @cache
 def _server() -> Any:
     """The one R function that we call, from files that are ours; starts R."""
     if _hosted_by_r():
-        raise EngineError("this Python runs within R, where lavaan is called from R: use fosa_crosscheck() there")
+        raise EngineError(
+            "this Python runs within R, which cannot be called from here; there, fosa_crosscheck() compares with lavaan"
+        )
     problems = r_info().problems
     if problems:
         raise MissingDependencyError(describe(problems))
@@ -265,9 +280,22 @@ def to_r(frame: Any) -> Any:
 
 
 def from_r(value: Any) -> Any:
-    """An R object (`rpy2.rinterface` or `rpy2.robjects`) as pandas and numpy know it; see `r_bridge.wire.unpack`."""
+    """An R object (`rpy2.rinterface` or `rpy2.robjects`) as pandas and numpy know it; see `r_bridge.wire.unpack`.
+
+    Raises
+    ------
+    DataError
+        For what pandas has nothing like, such as a list within a data frame.
+    """
+    require_r()
+    from rpy2.rinterface_lib.embedded import RRuntimeError
+
     with _LOCK, _console():
-        return unpack(_from_r(_server_function("pack")(value)))
+        try:
+            packed = _server_function("pack")(value)
+        except RRuntimeError as error:
+            raise DataError(_line(error).removeprefix("Error: ")) from error
+        return unpack(_from_r(packed))
 
 
 def _server_function(name: str) -> Any:

@@ -27,7 +27,8 @@ def pack(value: object) -> Packed:
     Parameters
     ----------
     value : None, bool, int, float, str, list, tuple, Mapping, ndarray, Series or DataFrame
-        Lists of plain values become vectors, other lists and mappings R lists, matrices R matrices.
+        Lists of plain values become vectors, other lists and mappings R lists, matrices R matrices; a Series whose
+        index is text becomes a vector with names.
 
     Returns
     -------
@@ -51,7 +52,8 @@ def pack(value: object) -> Packed:
     if isinstance(value, (bool, int, float, str, np.generic)):
         return _pack_column(encode(_series([value])))
     if isinstance(value, pd.Series):
-        return _pack_column(encode(value))
+        named = pd.api.types.infer_dtype(value.index) == "string"
+        return _pack_column(encode(value)) | ({"names": [str(name) for name in value.index]} if named else {})
     if isinstance(value, np.ndarray):
         return _pack_array(value)
     if isinstance(value, (list, tuple)):
@@ -152,9 +154,11 @@ def _listed(value: Any) -> list[Any]:
 
 def _column(packed: Mapping[str, Any], note: str = "") -> Column:
     kind, _, dtype = note.partition("|")
+    values = np.frombuffer(bytes(packed["data"]), dtype="<f8").astype(float)
+    values[np.isnan(values)] = np.nan  # R's NA is a signalling NaN, at which minima and maxima go wrong
     return Column(
         kind=packed["kind"],
-        values=np.frombuffer(bytes(packed["data"]), dtype="<f8").astype(float),
+        values=values,
         levels=tuple(_listed(packed.get("levels") or [])),
         ordered=bool(packed.get("ordered")),
         tz=packed.get("tz") or "",
@@ -197,13 +201,15 @@ def _decoded(packed: Mapping[str, Any], note: str) -> pd.Series:
         return decode(_column(packed))
 
 
-def _unpack_index(packed: Mapping[str, Any], n: int) -> pd.Index | None:
+def _unpack_index(packed: Mapping[str, Any], n: int) -> Any:
     kept = packed.get("index")
     if kept is not None and int(kept["n"]) == n:
         table = unpack_frame(kept)
         names = [name or None for name in table.columns]
         levels = [table.iloc[:, i].array for i in range(table.shape[1])]
-        return pd.Index(levels[0], name=names[0]) if len(levels) == 1 else pd.MultiIndex.from_arrays(levels, names=names)
+        return (
+            pd.Index(levels[0], name=names[0]) if len(levels) == 1 else pd.MultiIndex.from_arrays(levels, names=names)
+        )
     if packed.get("row_names") is not None:
         return pd.Index(_listed(packed["row_names"]), dtype="str")
     return None

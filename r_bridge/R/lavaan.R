@@ -17,6 +17,9 @@ estimate <- function(model, data, func, options) {
 # semTools adds auxiliary variables to the model and to the baseline. It looks for lavaan's functions by name, on the
 # search path or, here, where it is defined.
 saturated_correlates <- function() {
+  if (!requireNamespace("semTools", quietly = TRUE)) {
+    stop('auxiliary variables need the R package semTools: install.packages("semTools")')
+  }
   auxiliary <- semTools::auxiliary
   functions <- mget(FUNCTIONS, envir = asNamespace("lavaan"))
   environment(auxiliary) <- list2env(functions, parent = asNamespace("semTools"))

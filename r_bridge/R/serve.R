@@ -4,12 +4,13 @@ SERVED <- c("fit_tables", "exact_tables", "engine_fit", "known_options")
 
 serve <- function(name, packed) {
   name <- match.arg(name, SERVED)
-  pack(guarded(function() do.call(get(name, envir = HERE), unpack(packed), quote = TRUE)))
+  guarded(function() pack(do.call(get(name, envir = HERE), unpack(packed), quote = TRUE)))
 }
 
 HERE <- environment()
 
-# Value, warnings, messages and error of a task; random state, options and locale are put back.
+# Value (to be packed already, as its text is of this locale), warnings, messages and error of a task; random state,
+# options and locale are put back.
 guarded <- function(task) {
   put_back <- remember()
   on.exit(put_back())
@@ -29,11 +30,11 @@ guarded <- function(task) {
       }
     ),
     error = function(e) {
-      failed <<- conditionMessage(e)
+      failed <<- enc2utf8(conditionMessage(e))
       NULL
     }
   )
-  list(value = value, warnings = unique(warned), messages = said, error = failed)
+  list(value = value, warnings = texts_out(unique(warned)), messages = texts_out(said), error = failed)
 }
 
 remember <- function() {

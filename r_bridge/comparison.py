@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -19,7 +18,7 @@ from r_bridge.deviations import known
 from r_bridge.lavaan import LavaanFit, checked, read_fit
 from r_bridge.numbers import RULES, TABLES, compared
 from r_bridge.options import lavaan_call, lavaan_names
-from r_bridge.session import call
+from r_bridge.session import call, require_r
 
 OK, DIFFERS, KNOWN = "ok", "differs", "known: "
 
@@ -83,14 +82,16 @@ class CrossCheck:
         """
         grouped = self.table.groupby("quantity", sort=False)
         verdict = self.table["verdict"]
-        return pd.DataFrame({
-            "numbers": grouped.size(),
-            "worst": grouped["difference"].agg(lambda column: column.abs().max()),
-            "unit": grouped["unit"].first(),
-            "tolerance": grouped["tolerance"].first(),
-            "differ": (verdict == DIFFERS).groupby(self.table["quantity"], sort=False).sum(),
-            "known": verdict.str.startswith(KNOWN).groupby(self.table["quantity"], sort=False).sum(),
-        })
+        return pd.DataFrame(
+            {
+                "numbers": grouped.size(),
+                "worst": grouped["difference"].agg(lambda column: column.abs().max()),
+                "unit": grouped["unit"].first(),
+                "tolerance": grouped["tolerance"].first(),
+                "differ": (verdict == DIFFERS).groupby(self.table["quantity"], sort=False).sum(),
+                "known": verdict.str.startswith(KNOWN).groupby(self.table["quantity"], sort=False).sum(),
+            }
+        )
 
     def summary(self) -> str:
         """The verdict per quantity, and what differs, as text of 80 columns."""
@@ -136,16 +137,21 @@ def crosscheck(results: SemResults) -> CrossCheck:
     (`TIGHT`). A factor whose sign the model leaves open may come out the other way round; it is turned in between.
     Tolerances stand in `r_bridge.numbers.RULES`, each with its reason.
     """
+    require_r()
     answer = call("exact_tables", **question(results))
     lavaan = read_fit(answer.value, results.data.index, answer.warnings)
     return compare(results, lavaan, rpy2=version("rpy2"))
 
 
-def question(results: SemResults) -> dict[str, Any]:
-    """What lavaan is to be asked about a fit: the arguments of the R function ``exact_tables``."""
+def question(results: SemResults, known: Iterable[str] | None = None) -> dict[str, Any]:
+    """What lavaan is to be asked about a fit: the arguments of the R function ``exact_tables``.
+
+    ``known`` as of `r_bridge.options.lavaan_names`.
+    """
     func, options = lavaan_call(results.fit.options)
-    asked = checked(results.fit.model, _data(results), func=func, tables=TABLES, options={**_exact(results), **options})
-    return {**asked, "tight": lavaan_names(TIGHT), "turn": _open_signs(results)}
+    options = {**_exact(results), **options}
+    asked = checked(results.fit.model, _data(results), func=func, tables=TABLES, options=options, known=known)
+    return {**asked, "tight": lavaan_names(TIGHT, known), "turn": _open_signs(results)}
 
 
 def compare(results: SemResults, lavaan: LavaanFit, **versions: str) -> CrossCheck:
