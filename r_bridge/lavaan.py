@@ -65,6 +65,9 @@ class LavaanFit(Mapping[str, pd.DataFrame]):
             raise KeyError(f"{name!r}; there are {', '.join(self.tables)}")
         return self.tables[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.tables and name not in self.failures
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.tables)
 

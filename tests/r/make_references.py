@@ -1,30 +1,22 @@
-"""Write what lavaan finds for every case: ``python tests/r/make_references.py`` (needs R with lavaan)."""
+"""Write what lavaan finds for every case: ``python tests/r/make_references.py`` (needs R with lavaan, and rpy2)."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
-from r_cases import CASES, REFERENCES, Case
-
-SCORES_KEPT = 20
-"""Rows per group whose factor scores are stored: enough to meet several patterns, few enough to read."""
-
-
-def shortened(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer with the first factor scores of each group."""
-    scores = [
-        group | {"rows": group["rows"][:SCORES_KEPT], "values": group["values"][:SCORES_KEPT]}
-        for group in answer["scores"]
-    ]
-    return answer | {"scores": scores}
+from r_cases import CASES, REFERENCES, Case, shortened, to_json
 
 
 def write(case: Case) -> None:
-    """Ask lavaan and store question and answer."""
-    content = {"asked": case.asked(), "answer": shortened(case.answer())}
-    case.file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    """Ask lavaan and store question and answer, one table per line."""
+    results = case.ours()
+    content = {"asked": case.asked(results), "answer": to_json(shortened(case.answer(results)))}
+    tables = content["answer"].pop("tables")
+    text = json.dumps(content, indent=1)
+    lines = ",\n".join(f"   {json.dumps(name)}: {json.dumps(table)}" for name, table in tables.items())
+    text = text.removesuffix("\n }\n}") + f',\n  "tables": {{\n{lines}\n  }}\n }}\n}}\n'
+    case.file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,16 @@ import pandas as pd
 import fosa_sem
 from fosa_sem import SemResults, datasets
 from fosa_sem.errors import AdmissibilityWarning, DroppedRowsWarning
-from r_bridge.reference import LavaanReference, lavaan_payload, read_reference
+from r_bridge.comparison import question
+from r_bridge.lavaan import PER_ROW, LavaanFit, read_fit
+from r_bridge.session import call
 
 REFERENCES = Path(__file__).parent / "references"
-
-TIGHT: dict[str, Any] = {
-    "missing": "ml",
-    # lavaan 0.6.14 stops the EM of the saturated model at an absolute change of 1e-5, whatever the units.
-    "em_h1_iter_max": 50000,
-    "em_h1_tol": 1e-10,
-    # Beyond the default 1e-10 nlminb may end in "false convergence" at the maximum itself, which lavaan takes
-    # for a failure unless told otherwise; whether it is the maximum is judged by the comparison.
-    "control": {"rel_tol": 1e-13, "iter_max": 20000, "eval_max": 40000},
-    "optim_force_converged": True,
-}
-
-
-WITHIN: dict[str, Any] = {
-    # lavaan's augmented Lagrangian ends at a violation of 1e-6, which a multiplier turns into as much log-likelihood.
-    "control": TIGHT["control"] | {"control_outer": {"tol": 1e-9}},
-}
+ROWS_KEPT = 20
+"""Rows per group whose factor scores and filled cells are stored: enough to meet several patterns, few enough to read."""
+KNOWN_OPTIONS = ("missing", "estimator", "likelihood", "group", "fixed.x", "std.lv", "em.h1.iter.max", "em.h1.tol",
+                 "control")  # fmt: skip
+"""lavaan's names of the options used here, so that a question can be put together without R."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,24 +43,22 @@ class Case:
     def file(self) -> Path:
         return REFERENCES / f"{self.name}.json"
 
-    def asked(self) -> dict[str, Any]:
-        """What lavaan was asked; stored beside its answer, so that neither can change alone."""
-        return {
-            "func": self.func,
-            "model": self.model,
-            "options": TIGHT | self.options,
-            "table_sha256": hashlib.sha256(self.table().to_csv(index=False).encode()).hexdigest(),
-        }
+    def asked(self, results: SemResults) -> dict[str, Any]:
+        """What lavaan is asked, by its digest; stored beside its answer, so that neither can change alone."""
+        asked = question(results, KNOWN_OPTIONS)
+        plain = {name: asked[name] for name in ("model", "func", "tight")}
+        # The tolerance of EM follows the data; to all digits it would follow the last one of a sum.
+        options = {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in asked["options"].items()}
+        table = hashlib.sha256(asked["data"].to_csv(index=False).encode()).hexdigest()
+        return json.loads(json.dumps({**plain, "options": options, "table_sha256": table}))
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self, results: SemResults) -> LavaanFit:
         """Ask lavaan now."""
-        return lavaan_payload(self.model, self.table(), self.func, **(TIGHT | self.options))
+        answer = call("exact_tables", **question(results))
+        return read_fit(answer.value, results.data.index, answer.warnings)
 
     def stored(self) -> dict[str, Any]:
         return json.loads(self.file.read_text(encoding="utf-8"))
-
-    def reference(self, answer: dict[str, Any]) -> LavaanReference:
-        return read_reference(answer, self.table().index)
 
     def ours(self) -> SemResults:
         with warnings.catch_warnings():
@@ -77,8 +66,53 @@ class Case:
             warnings.simplefilter("ignore", DroppedRowsWarning)
             # Of an estimate on the boundary of its constraints, which lavaan does not mention.
             warnings.simplefilter("ignore", AdmissibilityWarning)
-            options = {name: value for name, value in self.options.items() if name != "control"}
-            return getattr(fosa_sem, self.func)(self.model, self.table(), **options)
+            return getattr(fosa_sem, self.func)(self.model, self.table(), **self.options)
+
+
+# ---- the store ---------------------------------------------------------------------------------------------
+
+
+def shortened(fit: LavaanFit) -> LavaanFit:
+    """With the first rows of each group only."""
+    keep = fit["cases"].groupby("group", sort=False).cumcount().to_numpy() < ROWS_KEPT
+    tables = {name: table[keep] if name in PER_ROW else table for name, table in fit.tables.items()}
+    return replace(fit, tables=tables)
+
+
+def to_json(fit: LavaanFit) -> dict[str, Any]:
+    """Plain values; None for NA."""
+    plain = {name: table.reset_index() for name, table in fit.tables.items()}
+    tables = {
+        name: {"columns": list(table.columns), "data": list(table.itertuples(index=False, name=None))}
+        for name, table in plain.items()
+    }
+    levels = {name: table.index.nlevels for name, table in fit.tables.items()}
+    return json.loads(
+        json.dumps({
+            "versions": dict(fit.versions), "converged": fit.converged, "iterations": fit.iterations,
+            "group_labels": fit.group_labels, "warnings": fit.warnings, "turned": fit.turned, "levels": levels,
+            "tables": tables,
+        }, default=str),
+        parse_constant=lambda constant: None if constant == "NaN" else float(constant),
+    )  # fmt: skip
+
+
+def from_json(content: dict[str, Any]) -> LavaanFit:
+    """The record of `to_json`."""
+    tables = {}
+    for name, table in content["tables"].items():
+        rows = [[math.nan if value is None else value for value in row] for row in table["data"]]
+        frame = pd.DataFrame(rows, columns=table["columns"])
+        index = list(frame.columns[: content["levels"][name]])
+        tables[name] = frame.set_index(index).rename_axis(index=[None] * len(index))
+    return LavaanFit(
+        versions=content["versions"], converged=content["converged"], iterations=content["iterations"],
+        group_labels=tuple(content["group_labels"]), warnings=tuple(content["warnings"]),
+        turned=tuple(content["turned"]), tables=tables,
+    )  # fmt: skip
+
+
+# ---- tables ------------------------------------------------------------------------------------------------
 
 
 def with_holes(table: pd.DataFrame, columns: list[str], rate: float, seed: int) -> pd.DataFrame:
@@ -177,7 +211,6 @@ CASES = (
         func="cfa",
         model=LABELLED_FACTORS + "a*b == 0.5\nr := c/d\nr == a",
         table=pupils,
-        options=WITHIN,
     ),
     Case(
         name="pupils_inequalities",
@@ -193,7 +226,6 @@ CASES = (
             both > 1.5
         """,
         table=pupils,
-        options=WITHIN,
     ),
     Case(
         name="pupils_bounds",
@@ -206,7 +238,6 @@ CASES = (
             x9 ~~ lower(0.7)*x9
         """,
         table=pupils,
-        options=WITHIN,
     ),
     Case(
         name="pupils_two_schools_constraints",
@@ -219,6 +250,6 @@ CASES = (
             d1 < d2
         """,
         table=pupils,
-        options=WITHIN | {"group": "school"},
+        options={"group": "school"},
     ),
 )

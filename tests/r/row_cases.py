@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from r_cases import CASES, THREE_FACTORS, TIGHT, Case, countries, pupils, with_holes
+from r_cases import CASES, THREE_FACTORS, Case, countries, pupils, with_holes
 
 from fosa_sem import datasets
 from r_bridge.runtime import find_rscript
@@ -19,6 +20,16 @@ from r_bridge.runtime import find_rscript
 HERE = Path(__file__).parent
 ROWS_KEPT = 12
 """Rows per group that are stored: enough to meet several patterns, few enough to read."""
+TIGHT: dict[str, Any] = {
+    "missing": "ml",
+    # lavaan 0.6.14 stops the EM of the saturated model at an absolute change of 1e-5, whatever the units.
+    "em_h1_iter_max": 50000,
+    "em_h1_tol": 1e-10,
+    # Beyond the default 1e-10 nlminb may end in "false convergence" at the maximum itself, which lavaan takes
+    # for a failure unless told otherwise; whether it is the maximum is judged by the comparison.
+    "control": {"rel_tol": 1e-13, "iter_max": 20000, "eval_max": 40000},
+    "optim_force_converged": True,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,6 +39,15 @@ class RowCase(Case):
     @property
     def file(self) -> Path:
         return HERE / "row_references" / f"{self.name}.json"
+
+    def asked(self) -> dict[str, Any]:
+        """What lavaan was asked; stored beside its answer, so that neither can change alone."""
+        return {
+            "func": self.func,
+            "model": self.model,
+            "options": TIGHT | self.options,
+            "table_sha256": hashlib.sha256(self.table().to_csv(index=False).encode()).hexdigest(),
+        }
 
     def answer(self) -> dict[str, Any]:
         """Ask lavaan now."""

@@ -1,0 +1,37 @@
+"""Our numbers against those of lavaan that are stored here; needs no R."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from r_cases import CASES, REFERENCES, Case, from_json
+
+from fosa_sem import SemResults
+from r_bridge.comparison import compare
+
+fit = cache(Case.ours)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_question_is_the_one_that_lavaan_was_asked(case: Case) -> None:
+    assert case.stored()["asked"] == case.asked(fit(case))
+
+
+def test_every_stored_file_belongs_to_a_case() -> None:
+    assert {file.name for file in REFERENCES.glob("*.json")} == {case.file.name for case in CASES}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_we_agree_with_lavaan(case: Case) -> None:
+    ours: SemResults = fit(case)
+    check = compare(ours, from_json(case.stored()["answer"]))
+    assert check.ok, check.summary()
+    assert check.converged
+    # A maximum of the same function is no lower than theirs.
+    logl = check.table[check.table["quantity"] == "log-likelihood"].set_index("name")
+    assert logl.loc["logl", "ours"] >= logl.loc["logl", "lavaan"] - 1e-6
+    compared = set(check.table["quantity"])
+    assert {"counts", "estimate", "standard error", "standardised estimate", "fit measure", "log-likelihood",
+            "implied moment", "H1 moment", "conditional expectation", "parameter covariance"} <= compared  # fmt: skip
+    assert ("factor score" in compared) == bool(ours.latent_names)
