@@ -1,4 +1,4 @@
-"""lavaan as engine: our parameter table on columns that we scale, its theta mapped back by name.
+"""lavaan as engine: our parameter table on columns that we centre and scale, its theta mapped back by name.
 
 Only its optimum is used; standard errors, tests and fit measures are computed from it here, as for any engine.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fosa_sem.errors import EngineError
 from fosa_sem.fiml.engines.base import Estimates
-from fosa_sem.fiml.engines.semopy import Units
+from fosa_sem.fiml.engines.units import Units, centres
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.syntax.table import ParameterTable, Row
 from r_bridge.options import lavaan_names
@@ -58,27 +58,23 @@ class LavaanEngine:
         """
         require_r()
         table = problem.table
-        scale = _choose_scale(problem)
-        units = Units(centre={}, scale=scale)
+        units = _choose_units(problem)
         names = _safe_names(table)
-        rows = [row for row in table.rows if table.meanstructure or row.op != "~1"]
-        moments = _moments(problem, names, scale)
+        moments = _moments(problem, names, units)
         options = {**DEFAULTS, **self.options, "fixed_x": False, "meanstructure": table.meanstructure}
         if moments is None:
             options |= {"missing": "ml", "group": _GROUP if table.ngroups > 1 else None}
         answer = call(
-            "engine_fit", table=_partable(table, rows, names, units), moments=moments,
-            data=None if moments else _data(problem, names, scale), options=lavaan_names(options),
+            "engine_fit", table=_partable(table, names, units), moments=moments,
+            data=None if moments else _data(problem, names, units), options=lavaan_names(options),
         )  # fmt: skip
         for text in answer.warnings:
             LOG.info("R: %s", text)
         found = {_key(*row[:4]): row[4] for row in answer.value["table"][_COLUMNS].itertuples(index=False)}
-        theta = [
-            found[_key(names[row.lhs], row.op, names.get(row.rhs, ""), row.group)] * units.factor(row)
-            for row in table.free_rows()
-        ]
+        rows = table.free_rows()
+        scaled = [found[_key(names[row.lhs], row.op, names.get(row.rhs, ""), row.group)] for row in rows]
         return Estimates(
-            theta=np.array(theta, dtype=float),
+            theta=units.unscaled(table, np.array(scaled, dtype=float)),
             iterations=int(answer.value["iterations"][0]),
             note=f"Estimates found by lavaan {answer.value['version'][0]}; all other numbers are computed from them.",
         )
@@ -101,21 +97,22 @@ def _safe_names(table: ParameterTable) -> dict[str, str]:
 # ---- units -------------------------------------------------------------------------------------------------
 
 
-def _choose_scale(problem: FitProblem) -> dict[str, float]:
-    """What each variable is divided by: lavaan 0.6 fails where standard deviations differ ten-thousandfold.
+def _choose_units(problem: FitProblem) -> Units:
+    """Centre and scale by the saturated moments: lavaan 0.6 fails where standard deviations differ ten-thousandfold.
 
-    Parameters that are equal must be so on every scale, which one scale for all may respect, and formulas are about
-    the user's scale.
+    Parameters that are equal must be so on every scale, which one scale for all may respect; formulas are about the
+    user's scale.
     """
     table = problem.table
+    names = (*table.names.observed, *table.names.latent)
+    if table.constraints:
+        return Units(centre=dict.fromkeys(names, 0.0), scale=dict.fromkeys(names, 1.0))
+    centre = centres(table, np.mean([s.mean for s in problem.saturated], axis=0))
     sd = np.sqrt(np.mean([np.diag(s.cov) for s in problem.saturated], axis=0))
-    names = table.names.observed
-    common = math.exp(float(np.log(sd).mean()))
-    for scale in (_with_latent(table, dict(zip(names, sd.tolist(), strict=True))),
-                  dict.fromkeys((*names, *table.names.latent), common)):  # fmt: skip
-        if not table.constraints and _respects_ties(table, Units(centre={}, scale=scale)):
-            return scale
-    return dict.fromkeys((*names, *table.names.latent), 1.0)
+    own = _with_latent(table, dict(zip(table.names.observed, sd.tolist(), strict=True)))
+    common = dict.fromkeys(names, math.exp(float(np.log(sd).mean())))
+    choices = [Units(centre=centre, scale=scale) for scale in (own, common, dict.fromkeys(names, 1.0))]
+    return next(units for units in choices if _respects_ties(table, units))
 
 
 def _with_latent(table: ParameterTable, scale: dict[str, float]) -> dict[str, float]:
@@ -144,17 +141,9 @@ def _respects_ties(table: ParameterTable, units: Units) -> bool:
 # ---- table and data ----------------------------------------------------------------------------------------
 
 
-def _partable(table: ParameterTable, rows: list[Row], names: dict[str, str], units: Units) -> pd.DataFrame:
+def _partable(table: ParameterTable, names: dict[str, str], units: Units) -> pd.DataFrame:
     """The table in lavaan's columns. Exogenous moments are ordinary fixed parameters: the maximum is the same."""
-    records = [
-        {
-            "lhs": names[row.lhs], "op": row.op, "rhs": names.get(row.rhs, ""), "user": 1, "block": row.group,
-            "group": row.group, "free": row.free, "ustart": row.ustart / units.factor(row), "exo": 0,
-            "label": row.label, "plabel": row.plabel, "lower": row.lower / units.factor(row),
-            "upper": row.upper / units.factor(row),
-        }
-        for row in rows
-    ]  # fmt: skip
+    records = [_record(row, names, units) for row in table.rows if table.meanstructure or row.op != "~1"]
     free = table.free_rows()
     relations = [(s.lhs, s.op, s.rhs) for s in table.relations]
     relations += [(free[i].plabel, "==", free[j].plabel) for i, j in table.ties()]
@@ -170,30 +159,41 @@ def _partable(table: ParameterTable, rows: list[Row], names: dict[str, str], uni
     return frame.drop(columns=unused)
 
 
-def _data(problem: FitProblem, names: dict[str, str], scale: dict[str, float]) -> pd.DataFrame:
-    """The rows of the likelihood, scaled; groups under their numbers."""
+def _record(row: Row, names: dict[str, str], units: Units) -> dict[str, Any]:
+    factor = units.factor(row)
+    centre = units.centre[row.lhs] if row.op == "~1" else 0.0
+    return {
+        "lhs": names[row.lhs], "op": row.op, "rhs": names.get(row.rhs, ""), "user": 1, "block": row.group,
+        "group": row.group, "free": row.free, "ustart": (row.ustart - centre) / factor, "exo": 0, "label": row.label,
+        "plabel": row.plabel, "lower": row.lower / factor, "upper": row.upper / factor,
+    }  # fmt: skip
+
+
+def _data(problem: FitProblem, names: dict[str, str], units: Units) -> pd.DataFrame:
+    """The rows of the likelihood, centred and scaled; groups under their numbers."""
     for group, patterns in zip(problem.sample.groups, problem.patterns, strict=True):
         if patterns is not group.patterns:
             raise EngineError("the lavaan engine knows no ridge added to the variances; use engine='native'")
-    observed = problem.table.names.observed
-    divisor = np.array([scale[name] for name in observed])
-    values = np.vstack([group.values for group in problem.sample.groups]) / divisor
-    frame = pd.DataFrame(values, columns=[names[name] for name in observed])
+    centre, scale = _vectors(problem, units)
+    values = (np.vstack([group.values for group in problem.sample.groups]) - centre) / scale
+    frame = pd.DataFrame(values, columns=[names[name] for name in problem.table.names.observed])
     if problem.table.ngroups > 1:
         sizes = [len(group.values) for group in problem.sample.groups]
         frame[_GROUP] = np.repeat(np.arange(1, len(sizes) + 1), sizes)
     return frame
 
 
-def _moments(problem: FitProblem, names: dict[str, str], scale: dict[str, float]) -> dict[str, Any] | None:
-    """Scaled moments, where the likelihood is one of complete rows; None if rows have holes."""
+def _moments(problem: FitProblem, names: dict[str, str], units: Units) -> dict[str, Any] | None:
+    """Centred and scaled moments, where the likelihood is one of complete rows; None if rows have holes."""
     if any(len(p.n) > 1 or not p.observed.all() for p in problem.patterns):
         return None
-    observed = problem.table.names.observed
-    divisor = np.array([scale[name] for name in observed])
-    covs = [
-        pd.DataFrame(s.cov / np.outer(divisor, divisor), columns=[names[name] for name in observed])
-        for s in problem.saturated
-    ]
-    means = [s.mean / divisor for s in problem.saturated] if problem.table.meanstructure else None
+    centre, scale = _vectors(problem, units)
+    columns = [names[name] for name in problem.table.names.observed]
+    covs = [pd.DataFrame(s.cov / np.outer(scale, scale), columns=columns) for s in problem.saturated]
+    means = [(s.mean - centre) / scale for s in problem.saturated] if problem.table.meanstructure else None
     return {"cov": covs, "mean": means, "n": [float(g.patterns.n_rows) for g in problem.sample.groups]}
+
+
+def _vectors(problem: FitProblem, units: Units) -> tuple[FloatArray, FloatArray]:
+    names = problem.table.names.observed
+    return np.array([units.centre[name] for name in names]), np.array([units.scale[name] for name in names])

@@ -68,7 +68,7 @@ read_tables <- function(fit, tables) {
   }
   found <- lapply(stats::setNames(nm = as.character(tables)), attempt)
   c(versions(), list(
-    iterations = lavaan::lavInspect(fit, "iterations"), group_labels = group_labels(fit), tables = found,
+    iterations = as.integer(lavaan::lavInspect(fit, "iterations"))[[1L]], group_labels = group_labels(fit), tables = found,
     failures = as.list(failures)
   ))
 }
@@ -103,7 +103,7 @@ engine_fit <- function(table, data, moments, options) {
   fit <- do.call("lavaan", arguments, envir = asNamespace("lavaan"))
   found <- lavaan::parTable(fit)
   list(table = as.data.frame(found[c("lhs", "op", "rhs", "group", "free", "est")]),
-       iterations = lavaan::lavInspect(fit, "iterations"), version = versions()$lavaan)
+       iterations = as.integer(lavaan::lavInspect(fit, "iterations"))[[1L]], version = versions()$lavaan)
 }
 
 # ---- tables ----------------------------------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 SERVED <- c("fit_tables", "exact_tables", "engine_fit", "known_options")
 
 serve <- function(name, packed) {
-  name <- match.arg(name, SERVED)
-  guarded(function() pack(do.call(get(name, envir = HERE), unpack(packed), quote = TRUE)))
+  guarded(function() pack(do.call(get(match.arg(name, SERVED), envir = HERE), unpack(packed), quote = TRUE)))
 }
 
 HERE <- environment()

@@ -7,25 +7,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from zoo import CONSTRAINED, ZOO
 
 import fosa_sem as fs
 from fosa_sem.errors import EngineError, OptionError
 from fosa_sem.fiml.engines.base import Estimates, find_engine
 from fosa_sem.fiml.problem import FitProblem
-
-EXPRESSIBLE = [
-    entry for entry in ZOO if "group" not in entry.options and "==" not in entry.model and entry.name not in CONSTRAINED
-]
-
-
-@pytest.mark.parametrize("entry", EXPRESSIBLE, ids=lambda e: e.name)
-def test_semopy_reaches_our_likelihood(entry) -> None:
-    ours = entry.fit(entry.data())
-    theirs = entry.fit(entry.data(), engine="semopy")
-    assert theirs.loglik == pytest.approx(ours.loglik, abs=1e-3)
-    assert theirs.converged
-    assert "semopy" in theirs.fit.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from r_bridge.session import call
 
 REFERENCES = Path(__file__).parent / "references"
 ROWS_KEPT = 20
-"""Rows per group whose factor scores and filled cells are stored: enough to meet several patterns, few enough to read."""
+"""Rows per group whose factor scores and filled cells are stored: enough to meet several patterns."""
 KNOWN_OPTIONS = ("missing", "estimator", "likelihood", "group", "fixed.x", "std.lv", "em.h1.iter.max", "em.h1.tol",
                  "control")  # fmt: skip
 """lavaan's names of the options used here, so that a question can be put together without R."""

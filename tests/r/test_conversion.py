@@ -134,16 +134,19 @@ def test_the_classes_that_r_sees(in_r: Any, kind: str) -> None:
 
 
 @pytest.mark.r
-def test_columns_that_r_made(_r: None) -> None:
+@pytest.mark.usefixtures("_r")
+def test_columns_that_r_made() -> None:
     """Without our notes: the type follows from the values."""
     from rpy2.rinterface import evalr
 
-    frame = from_r(evalr("""
+    frame = from_r(
+        evalr("""
         structure(list(i = c(1L, NA), j = 1:2, l = c(NA, TRUE), m = c(TRUE, FALSE), d = c(NaN, NA), s = c("ä", NA),
                        f = factor(c("b", NA), levels = c("b", "a")), t = as.Date(c("2020-01-02", NA)),
                        p = as.POSIXct(c("2020-01-02 03:04:05", NA), tz = "America/New_York")),
                   row.names = c("r1", "r2"), class = "data.frame")
-    """))
+    """)
+    )
     types = ["Int64", "int64", "boolean", "bool", "float64", "str", "category", "datetime64[s]",
              "datetime64[us, America/New_York]"]  # fmt: skip
     assert [str(dtype) for dtype in frame.dtypes] == types
@@ -154,7 +157,8 @@ def test_columns_that_r_made(_r: None) -> None:
 
 
 @pytest.mark.r
-def test_other_values_from_r(_r: None) -> None:
+@pytest.mark.usefixtures("_r")
+def test_other_values_from_r() -> None:
     from rpy2.rinterface import evalr
 
     assert from_r(evalr("NULL")) is None
@@ -174,7 +178,8 @@ def test_names_that_r_would_mangle(in_r: Any) -> None:
 
 
 @pytest.mark.r
-def test_a_column_that_r_has_changed_comes_back_as_r_has_it(_r: None) -> None:
+@pytest.mark.usefixtures("_r")
+def test_a_column_that_r_has_changed_comes_back_as_r_has_it() -> None:
     from rpy2.rinterface import baseenv, evalr
 
     frame = pd.DataFrame({"n": [1, 2], "b": [True, False]})
@@ -242,8 +247,9 @@ def test_header_and_arguments_that_cannot_be_handed_over() -> None:
 
 
 @pytest.mark.r
+@pytest.mark.usefixtures("_r")
 @pytest.mark.parametrize("code", ["list(x = list(1, 2))", "list(x = matrix(1:4, 2))", "list(x = 1i)"])
-def test_a_data_frame_that_pandas_cannot_hold(_r: None, code: str) -> None:
+def test_a_data_frame_that_pandas_cannot_hold(code: str) -> None:
     from rpy2.rinterface import baseenv, evalr
 
     frame = baseenv["structure"](evalr(code), **{"class": "data.frame", "row.names": evalr("1:2")})

@@ -17,8 +17,18 @@ WITHIN = {"semopy": 1e-3, "lavaan": 1e-4}
 """Of the native engine's log-likelihood."""
 SAME = "same log-likelihood"
 TABLE: dict[str, dict[str, str]] = {
-    "semopy": {name: SAME for name in NAMES} | {"two_groups": "one group"},
-    "lavaan": {name: SAME for name in NAMES},
+    "semopy": {
+        **dict.fromkeys(NAMES, SAME),
+        **dict.fromkeys(["two_groups", "three_groups"], "one group"),
+        "curved_equality": "'=='",
+        "scaled_by_a_product": "'=='",
+        "inequality_active": "'>'",
+        "inequality_inactive": "'<', '>'",
+        "bounds": "no bounds",
+        "heywood_bounded": "no bounds",
+        "groups_ordered": "'==', '>'",
+    },
+    "lavaan": dict.fromkeys(NAMES, SAME),
 }
 """What each engine makes of each model: the same maximum, or the words of its refusal."""
 
@@ -68,13 +78,14 @@ class TestLavaanEngine:
             assert found.loglik == pytest.approx(ours.loglik, abs=1e-4)
             assert found.converged
 
+    @pytest.mark.filterwarnings("ignore::fosa_sem.errors.AdmissibilityWarning")
     def test_fixed_values_starts_and_equality_keep_their_meaning_under_scaling(self) -> None:
-        data = fs.datasets.load_holzinger_swineford().assign(x2=lambda d: d["x2"] * 100, x9=lambda d: d["x9"] / 50)
+        data = fs.datasets.load_holzinger_swineford().assign(x2=lambda d: d["x2"] * 100)
         for model in (
             "f =~ 2*x1 + x2 + start(90)*x3\nx1 ~ 5*1\nx2 ~~ 10000*x2",
-            "f =~ x1 + a*x2 + a*x3 + x9",
-            "f =~ x1 + a*x2 + b*x3 + x9\na == 100*b",
-            "f =~ x1 + a*x2 + x3 + x9\nx9 ~~ v*x9\nx1 ~~ w*x1\nw == v + 1",
+            "f =~ x1 + x2 + a*x3 + a*x4",
+            "f =~ x1 + a*x3 + b*x4\na == 2*b",
+            "f =~ x1 + a*x3 + x4\nx1 ~~ a*x1",
         ):
             ours, found = (fs.cfa(model, data, engine=e) for e in ("native", "lavaan"))
             assert found.loglik == pytest.approx(ours.loglik, abs=1e-4)
@@ -104,8 +115,9 @@ class TestLavaanEngine:
 
     def test_lavaan_s_options_pass_through(self) -> None:
         model = BY_NAME["cfa"]
-        found = model.fit(model.data(), engine=LavaanEngine(optim_method="BFGS", control={"maxit": 3}))
-        assert found.loglik < fitted("cfa").loglik - 1e-3 or found.converged
+        with pytest.warns(fs.errors.ConvergenceWarning):
+            found = model.fit(model.data(), engine=LavaanEngine(optim_method="BFGS", control={"maxit": 3}))
+        assert found.loglik < fitted("cfa").loglik - 1e-3
         with pytest.raises(fs.errors.OptionError, match="lavaan has no option 'optim_metod'"):
             model.fit(model.data(), engine=LavaanEngine(optim_metod="BFGS"))
 

@@ -72,6 +72,7 @@ class TestWithR:
         assert found["options"].loc["missing", "value"] == "ml"
         assert found.versions["lavaan"].startswith("0.")
 
+    @pytest.mark.filterwarnings("ignore::fosa_sem.errors.EngineWarning")  # of negative variances
     def test_groups_are_an_index_level(self) -> None:
         table = pupils().set_index("id")
         found = fit_lavaan(MODEL, table, func="cfa", missing="ml", group="school")
@@ -119,6 +120,7 @@ class TestWithR:
         with pytest.raises(OptionError, match=r"std_lw.*did you mean 'std\.lv'"):
             fit_lavaan(MODEL, one_factor, std_lw=True)
 
+    @pytest.mark.filterwarnings("ignore::fosa_sem.errors.EngineWarning")
     def test_auxiliary_variables(self, one_factor: pd.DataFrame) -> None:
         found = fit_lavaan("f =~ x1 + x2 + x3", one_factor, aux=["x4"], tables=["parameterEstimates", "fitMeasures"])
         assert "x4" in set(found["parameterEstimates"]["lhs"])

@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from fosa_sem.errors import EngineError
 from fosa_sem.fiml.engines.base import Estimates
+from fosa_sem.fiml.engines.units import Units, centres
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import starting_values
 from fosa_sem.syntax.table import ParameterTable, Row
@@ -28,28 +28,6 @@ FloatArray = NDArray[np.float64]
 
 OPTIONS = {"ftol": 1e-10, "maxiter": 2000}
 """Of scipy's SLSQP, which semopy calls; its own default stops up to 1e-2 short in log-likelihood."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Units:
-    """Centre (0 for latent variables) and scale of every variable.
-
-    Attributes
-    ----------
-    centre, scale : mapping of variable name to float
-    """
-
-    centre: Mapping[str, float]
-    scale: Mapping[str, float]
-
-    def factor(self, row: Row) -> float:
-        """What a parameter is divided by when the variables are scaled."""
-        if row.op == "~1":
-            return self.scale[row.lhs]
-        if row.op == "~~":
-            return self.scale[row.lhs] * self.scale[row.rhs]
-        cause, effect = (row.lhs, row.rhs) if row.op == "=~" else (row.rhs, row.lhs)
-        return self.scale[effect] / self.scale[cause]
 
 
 class SemopyEngine:
@@ -80,7 +58,7 @@ class SemopyEngine:
         start = starting_values(problem)
         units = _choose_units(problem, start)
         names = _safe_names(table)
-        start = _scaled_theta(table, start, units)
+        start = units.scaled(table, start)
         try:
             with warnings.catch_warnings(), _quiet_log():
                 warnings.simplefilter("ignore")  # numerical noise of trial points; the audit judges the result
@@ -92,7 +70,7 @@ class SemopyEngine:
         values = dict(zip(active, (float(v) for v in model.param_vals), strict=True))
         theta = np.array([values[_owner(problem, row)] for row in table.free_rows()])
         return Estimates(
-            theta=_unscaled_theta(table, theta, units),
+            theta=units.unscaled(table, theta),
             iterations=int(model.last_result.n_it),
             note=f"Estimates found by semopy {semopy.__version__}; all other numbers are computed from them.",
         )
@@ -134,9 +112,8 @@ def _owner(problem: FitProblem, row: Row) -> str:
 def _choose_units(problem: FitProblem, start: FloatArray) -> Units:
     """Centre and scale by the saturated moments, latent variables by their start, as far as constraints let us.
 
-    Ties hold on the user's scale only if all variables share one scale; an intercept that is fixed or tied keeps its
-    meaning only if nothing that enters its equation is centred. semopy rejects every point at which its objective,
-    tr + log det, is negative: the common factor keeps it positive.
+    Ties hold on the user's scale only if all variables share one scale. semopy rejects every point at which its
+    objective, tr + log det, is negative: the common factor keeps it positive.
     """
     table, moments = problem.table, problem.saturated[0]
     names = table.names
@@ -150,41 +127,14 @@ def _choose_units(problem: FitProblem, start: FloatArray) -> Units:
     if not table.ties():
         free = [r for r in table.free_rows() if r.op == "~~" and r.lhs == r.rhs and r.lhs in names.latent]
         latent_sd |= {r.lhs: math.sqrt(start[r.free - 1]) for r in free if start[r.free - 1] > 0}
-    tied = {i for pair in table.ties() for i in pair}
-    rigid = {r.lhs for r in table.rows if r.op == "~1" and not r.exo and (not r.free or r.free - 1 in tied)}
-    uncentred = rigid | {r.rhs for r in table.rows if r.op == "~" and r.lhs in rigid}
-    centre = {n: 0.0 if n in uncentred else float(m) for n, m in zip(names.observed, moments.mean, strict=True)}
     units = Units(
-        centre={**centre, **dict.fromkeys(names.latent, 0.0)},
+        centre=centres(table, moments.mean),
         scale={**dict(zip(names.observed, sd.tolist(), strict=True)), **latent_sd},
     )
     rows = table.free_rows()
     if any(not math.isclose(units.factor(rows[i]), units.factor(rows[j])) for i, j in table.ties()):
         raise EngineError("the semopy engine cannot tie parameters of different kinds by a label; use engine='native'")
     return units
-
-
-def _shift(table: ParameterTable, row: Row, values: FloatArray, units: Units) -> float:
-    """What centring takes off an intercept: its own centre less what its predictors' centres explain."""
-    shift = units.centre[row.lhs]
-    for other in table.rows:
-        if other.op == "~" and other.lhs == row.lhs:
-            slope = values[other.free - 1] if other.free else other.ustart
-            shift -= float(slope) * units.centre[other.rhs]
-    return shift
-
-
-def _scaled_theta(table: ParameterTable, theta: FloatArray, units: Units) -> FloatArray:
-    shifts = [_shift(table, r, theta, units) if r.op == "~1" else 0.0 for r in table.free_rows()]
-    return np.array([(v - s) / units.factor(r) for v, s, r in zip(theta, shifts, table.free_rows(), strict=True)])
-
-
-def _unscaled_theta(table: ParameterTable, scaled: FloatArray, units: Units) -> FloatArray:
-    theta = np.array([v * units.factor(r) for v, r in zip(scaled, table.free_rows(), strict=True)])
-    for row in table.free_rows():
-        if row.op == "~1":
-            theta[row.free - 1] += _shift(table, row, theta, units)
-    return theta
 
 
 def _safe_names(table: ParameterTable) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Units:
         """What centring takes off an intercept: its own centre less what its predictors' centres explain."""
         shift = self.centre[row.lhs]
         for other in table.rows:
-            if other.op == "~" and other.lhs == row.lhs:
+            if other.op == "~" and other.lhs == row.lhs and other.group == row.group:
                 slope = values[other.free - 1] if other.free else other.ustart
                 shift -= float(slope) * self.centre[other.rhs]
         return shift
