@@ -274,6 +274,7 @@ def to_r(frame: Any) -> Any:
     rpy2.rinterface.Sexp
         Names are kept whatever they are; types and index are noted in attributes for `from_r`.
     """
+    require_r()
     packed: Packed = pack(frame)
     with _LOCK, _console():
         return _server_function("unpack")(_to_r(packed))

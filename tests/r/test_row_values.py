@@ -33,9 +33,11 @@ def stored(case: RowCase) -> dict[str, Any]:
 def said(case: RowCase, source: str) -> dict[str, Any]:
     if source == "stored":
         return stored(case)
-    missing = r_info().r_problems
-    if missing:
-        pytest.skip(describe(missing))
+    found = r_info()
+    if found.r_problems:
+        pytest.skip(describe(found.r_problems))
+    if found.jsonlite_version is None:
+        pytest.skip("R has no package jsonlite")
     return live(case)
 
 

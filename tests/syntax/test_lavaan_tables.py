@@ -106,9 +106,11 @@ def test_what_lavaan_refuses_is_refused(model: str) -> None:
 
 @pytest.fixture(scope="module")
 def _lavaan() -> None:
-    missing = r_info().r_problems
-    if missing:
-        pytest.skip(describe(missing))
+    found = r_info()
+    if found.r_problems:
+        pytest.skip(describe(found.r_problems))
+    if found.jsonlite_version is None:
+        pytest.skip("R has no package jsonlite")
 
 
 @pytest.mark.r
