@@ -232,7 +232,7 @@ class FitOptions:
             raise OptionError(f"missing={self.missing!r} comes with its own standard errors and scaled test")
         if missing not in TWO_STAGE and se in TWO_STAGE:
             raise OptionError(f"se={se!r} belongs to missing={se!r}")
-        if missing in FIML and "robust.sem" in (se, "robust.sem" if test == "satorra.bentler" else ""):
+        if missing in FIML and (self.estimator == "MLM" or se == "robust.sem" or test == "satorra.bentler"):
             raise OptionError(
                 "Satorra-Bentler corrections (se='robust.sem', test='satorra.bentler', estimator='MLM') need complete "
                 "rows: use missing='listwise', or estimator='MLR' with missing='fiml'"
