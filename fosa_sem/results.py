@@ -691,9 +691,7 @@ class SemResults:
         if refiner is not None:
             trained, completion = _trained(refiner, self, seed), self.impute(data)
             adjustment = Adjustment.from_refined(completion, trained.refine(completion), trained.spread)
-        draws = model_draws(
-            self.fit, self.data, table, m=m, seed=seed, options=draw_options(options), adjustment=adjustment
-        )
+        draws = model_draws(self.fit, table, m=m, seed=seed, options=draw_options(options), adjustment=adjustment)
         return MultipleImputation(table=table, m=m, draws=draws, model=self.fit)
 
 

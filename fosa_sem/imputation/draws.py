@@ -193,7 +193,7 @@ class ModelDraws:
 
 
 def model_draws(
-    fit: FimlFit, data: pd.DataFrame, table: pd.DataFrame, *, m: int, seed: int, options: DrawOptions,
+    fit: FimlFit, table: pd.DataFrame, *, m: int, seed: int, options: DrawOptions,
     adjustment: Adjustment | None = None,
 ) -> ModelDraws:  # fmt: skip
     """Prepare m imputations of a table from a fitted model.
@@ -201,10 +201,8 @@ def model_draws(
     Parameters
     ----------
     fit : FimlFit
-    data : DataFrame
-        That the model was fitted to.
     table : DataFrame
-        To impute: the same, or new rows, whose holes may have any pattern.
+        To impute: the one that the model was fitted to, or new rows, whose holes may have any pattern.
     m : int
     seed : int
     options : DrawOptions
@@ -232,7 +230,7 @@ def model_draws(
     cuts, donors = _predicted(fit, rules)
     return ModelDraws(
         variables=variables, maps=fit.problem.maps, values=values, group=group,
-        parameters=draw_parameters(fit, data, m, seed, options.parameter_draws),
+        parameters=draw_parameters(fit, m, seed, options.parameter_draws),
         batches=missing_batches(~np.isnan(values), group), rules=rules, cuts=cuts, donors=donors,
         adjustment=adjustment, seed=seed,
     )  # fmt: skip

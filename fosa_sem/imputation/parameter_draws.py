@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from fosa_sem.errors import ConvergenceError, FosaError, FosaWarning, OptionError
+from fosa_sem.errors import ConvergenceError, InferenceWarning, OptionError
 from fosa_sem.fiml.problem import ACTIVE, FitProblem
 from fosa_sem.imputation.completion import FloatArray
-from fosa_sem.inference.fit import FimlFit, fit
+from fosa_sem.inference.fit import FimlFit
+from fosa_sem.inference.resampling import resample
 from fosa_sem.model.scaling import correlation_eigenvalues
 
 ParameterDraws = Literal["normal", "bootstrap"]
 
 MAX_REDRAWS = 1000
 """Draws in vain for one imputation, after which the distribution drawn from is plainly not the right one."""
+MAX_SAMPLES = 16
+"""Bootstrap samples per imputation, after which there are too few that can be used."""
 SMALLEST = 1e-10
 """Eigenvalue of the implied correlation matrix below which it cannot be conditioned on."""
 OFFER = "parameter_draws='bootstrap' refits the model to resampled rows instead and needs no covariance matrix"
@@ -43,17 +44,15 @@ class DrawnParameters:
     kind: ParameterDraws
 
 
-def draw_parameters(fit: FimlFit, data: pd.DataFrame, m: int, seed: int, kind: ParameterDraws) -> DrawnParameters:
+def draw_parameters(fit: FimlFit, m: int, seed: int, kind: ParameterDraws) -> DrawnParameters:
     """Draw theta for each of m imputations.
 
     Parameters
     ----------
     fit : FimlFit
-    data : DataFrame
-        That the model was fitted to.
     m : int
     seed : int
-        Imputation i has a random stream of its own, whatever m.
+        Imputation i has the same parameters whatever m.
     kind : {"normal", "bootstrap"}
         From N(theta, vcov), or the estimates of samples of rows drawn with replacement within groups.
 
@@ -68,36 +67,24 @@ def draw_parameters(fit: FimlFit, data: pd.DataFrame, m: int, seed: int, kind: P
     ConvergenceError
         If hardly any draw can be used.
     """
+    if fit.options.ridge:
+        raise OptionError(
+            "no parameters can be drawn: columns are exactly dependent, and what is known of the parameters with the "
+            "ridge that was added is withheld; leave one of the columns out of the model"
+        )
     if kind == "normal":
-        draw = _normal_draws(fit)
-    elif kind == "bootstrap":
-        draw = _bootstrap_draws(fit, data)
-    else:
-        raise OptionError(f"parameter_draws must be 'normal' or 'bootstrap', got {kind!r}")
-    thetas, redrawn = [], 0
-    for i in range(m):
-        rng = np.random.default_rng([seed, i, 0])
-        for _ in range(MAX_REDRAWS if kind == "normal" else MAX_REDRAWS // 20):
-            theta = draw(rng)
-            if theta is not None and is_proper(fit.problem, theta):
-                break
-            redrawn += 1
-        else:
-            hint = f" {OFFER}." if kind == "normal" else ""
-            raise ConvergenceError(
-                f"no usable parameters in {redrawn} draws for imputation {i + 1}: the implied covariance matrix is not "
-                f"positive definite, or the refit failed. The estimate lies at the edge of what is possible.{hint}"
-            )
-        thetas.append(theta)
-    return DrawnParameters(theta=np.array(thetas).reshape(m, -1), redrawn=redrawn, kind=kind)
+        return _from_normal(fit, m, seed)
+    if kind == "bootstrap":
+        return _from_samples(fit, m, seed)
+    raise OptionError(f"parameter_draws must be 'normal' or 'bootstrap', got {kind!r}")
 
 
-def is_proper(problem: FitProblem, theta: FloatArray) -> bool:
+def is_usable(problem: FitProblem, theta: FloatArray) -> bool:
     """Whether the implied covariance matrices are positive definite, and theta keeps its inequalities and bounds."""
     try:
         if not all(correlation_eigenvalues(ram.moments(theta)[1])[0] > SMALLEST for ram in problem.maps):
             return False
-        if len(problem.restrictions) == 0:
+        if not problem.restrictions:
             return True
         inequalities = problem.distances(theta)[len(problem.restrictions.equalities) :]
     except np.linalg.LinAlgError:
@@ -105,38 +92,51 @@ def is_proper(problem: FitProblem, theta: FloatArray) -> bool:
     return bool((inequalities > -ACTIVE).all())
 
 
-def _normal_draws(fit: FimlFit) -> Callable[[np.random.Generator], FloatArray | None]:
+def _from_normal(fit: FimlFit, m: int, seed: int) -> DrawnParameters:
+    root = _root_of_vcov(fit)
+    thetas, redrawn = [], 0
+    for i in range(m):
+        rng = np.random.default_rng([seed, i, 0])
+        for _ in range(MAX_REDRAWS):
+            theta = fit.theta + root @ rng.standard_normal(len(fit.theta))
+            if is_usable(fit.problem, theta):
+                break
+            redrawn += 1
+        else:
+            raise ConvergenceError(
+                f"no usable parameters in {MAX_REDRAWS} draws for imputation {i + 1}: the implied covariance matrix is "
+                f"not positive definite, so that the estimate lies at the edge of what is possible; {OFFER}"
+            )
+        thetas.append(theta)
+    return DrawnParameters(theta=np.array(thetas).reshape(m, -1), redrawn=redrawn, kind="normal")
+
+
+def _root_of_vcov(fit: FimlFit) -> FloatArray:
+    """A matrix R with R R' = vcov, which equality constraints make singular."""
     if fit.vcov is None or not np.isfinite(fit.vcov).all():
-        raise OptionError(f"no imputations from N(theta, vcov): {_why_no_vcov(fit)}; {OFFER}")
+        without = fit.resolved.se == "none"
+        why = "the model was fitted with se='none'; refit without it" if without else "the information is singular"
+        raise OptionError(f"no parameters can be drawn from N(theta, vcov), because there is no vcov: {why}; {OFFER}")
     scale = np.sqrt(np.clip(np.diag(fit.vcov), 0.0, None))
     unit = np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh(fit.vcov / np.outer(unit, unit))
-    # Equality constraints leave directions without variance; anything below rounding is no covariance matrix.
-    if values.size and values[0] < -1e-8 * max(values[-1], 1.0):
-        raise OptionError(f"no imputations from N(theta, vcov): vcov has negative eigenvalues; {OFFER}")
-    root = unit[:, None] * vectors * np.sqrt(np.clip(values, 0.0, None))
-    return lambda rng: np.asarray(fit.theta + root @ rng.standard_normal(len(fit.theta)))
+    if values.size and values[0] < -1e-8 * max(float(values[-1]), 1.0):  # more than rounding
+        raise OptionError(f"no parameters can be drawn from N(theta, vcov): vcov has negative eigenvalues; {OFFER}")
+    return np.asarray(unit[:, None] * vectors * np.sqrt(np.clip(values, 0.0, None)))
 
 
-def _why_no_vcov(fit: FimlFit) -> str:
-    if fit.options.ridge:
-        return "columns are exactly dependent, and with the ridge the model was fitted with vcov is withheld"
-    if fit.resolved.se == "none":
-        return "the model was fitted with se='none'; refit without it"
-    return "the information matrix is singular, so that vcov does not exist (see .audit)"
-
-
-def _bootstrap_draws(fitted: FimlFit, data: pd.DataFrame) -> Callable[[np.random.Generator], FloatArray | None]:
-    groups = [group.rows for group in fitted.sample.groups]
-
-    def draw(rng: np.random.Generator) -> FloatArray | None:
-        rows = np.concatenate([rng.choice(rows, size=len(rows)) for rows in groups])
+def _from_samples(fit: FimlFit, m: int, seed: int) -> DrawnParameters:
+    """The first m usable bootstrap samples."""
+    n = max(m, 2)
+    while n <= MAX_SAMPLES * max(m, 2):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FosaWarning)
-            try:
-                again = fit(fitted.model, data.iloc[rows], fitted.options)
-            except (FosaError, np.linalg.LinAlgError):
-                return None
-        return again.theta if again.audit.maximum else None
-
-    return draw
+            warnings.simplefilter("ignore", InferenceWarning)  # they are counted
+            draws = resample(fit.problem, fit.theta, fit.resolved, n=n, seed=seed, verbose=False)
+        usable = [b for b in np.flatnonzero(~draws.failed) if is_usable(fit.problem, draws.values[b])]
+        if len(usable) >= m:
+            redrawn = int(usable[m - 1]) + 1 - m
+            return DrawnParameters(theta=draws.values[usable[:m]], redrawn=redrawn, kind="bootstrap")
+        n *= 2
+    raise ConvergenceError(
+        f"only {len(usable)} of {n // 2} bootstrap samples have an estimate with a proper covariance matrix"
+    )
