@@ -160,8 +160,8 @@ class MissingPatterns:
         rows[len(n) :, : mean.shape[1]] = factor
         return cls(
             observed=observed, n=n, mean=mean, root=np.sqrt(n)[:, None] * observed, rows=rows,
-            row_pattern=row_pattern, batches=batches, n_cells=float(n @ observed.sum(axis=1)),
-            pattern_of_row=pattern_of_row,
+            row_pattern=row_pattern, batches=batches,
+            n_cells=float(n @ observed.sum(axis=1)), pattern_of_row=pattern_of_row,
         )  # fmt: skip
 
 

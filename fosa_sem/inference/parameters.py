@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,15 @@ def parameter_estimates(
         lhs op rhs label group est se z pvalue ci_lower ci_upper; se 0 and z NaN for what is fixed, pvalue NaN
         on a bound, group 0 for ``:=``.
     """
+    columns = parameter_columns(fit, level=level, standardized=standardized, fmi=fmi, boot_ci_type=boot_ci_type)
+    return pd.DataFrame(columns)
+
+
+def parameter_columns(
+    fit: FimlFit, *, level: float = 0.95, standardized: bool = False, fmi: bool = False,
+    boot_ci_type: IntervalType = "perc",
+) -> dict[str, Any]:  # fmt: skip
+    """The columns of `parameter_estimates` by name, lists of text and numbers or arrays of float."""
     jacobian = row_jacobian(fit.table)
     values = fit.estimates().astype(float)
     defined = definitions(fit, values, jacobian)
@@ -75,12 +85,14 @@ def parameter_estimates(
             columns[column] = np.array([*scaled, *(d.value for d in definitions(fit, scaled, jacobian))])
     if fmi:
         columns["fmi"] = missing_information(fit, slopes)
-    return pd.DataFrame(columns)
+    return columns
 
 
 def _rows_at_bounds(fit: FimlFit) -> list[int]:
     """Rows of free parameters that lie on a bound of theirs."""
-    bounded = [i for i, row in enumerate(fit.table.rows) if row.free and (np.isfinite((row.lower, row.upper))).any()]
+    bounded = [
+        i for i, row in enumerate(fit.table.rows) if row.free and (math.isfinite(row.lower) or math.isfinite(row.upper))
+    ]
     values = fit.estimates()
     return [
         i

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -158,6 +158,12 @@ def r_squared(fit: FimlFit) -> pd.DataFrame:
         group, variable, r2: 1 - residual variance / model-implied variance; NaN where the residual variance is
         negative.
     """
+    columns = explained_variance(fit)
+    return pd.DataFrame({**columns, "variable": pd.Series(columns["variable"], dtype=object)})
+
+
+def explained_variance(fit: FimlFit) -> dict[str, Any]:
+    """The columns of `r_squared` by name."""
     explained = {r.rhs for r in fit.table.rows if r.op == "=~"} | {r.lhs for r in fit.table.rows if r.op == "~"}
     names = (*fit.table.names.observed, *fit.table.names.latent)
     values = fit.estimates()
@@ -174,5 +180,4 @@ def r_squared(fit: FimlFit) -> pd.DataFrame:
             if name in explained:
                 rows.append((group, name, 1.0 - left / float(total[i]) if left >= 0 else math.nan))
     groups, variables, shares = zip(*rows, strict=True) if rows else ((), (), ())
-    columns = {"group": np.array(groups, dtype=np.int64), "variable": pd.Series(variables, dtype=object)}
-    return pd.DataFrame({**columns, "r2": np.array(shares, dtype=float)})
+    return {"group": np.array(groups, dtype=np.int64), "variable": list(variables), "r2": np.array(shares, dtype=float)}

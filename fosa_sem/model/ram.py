@@ -182,8 +182,8 @@ class RamMap:
         by_m = at.total[:p].T @ mean_gradient
         by_A = 2.0 * at.total[:p].T @ (cov_gradient @ at.cov[:p]) + np.outer(by_m, at.mean)
         by_cell = np.concatenate([by_A.ravel(), by_S.ravel(), by_m])
-        total = np.bincount(self.entry, weights=by_cell.take(self.place), minlength=self.n_theta)
-        return total.astype(np.float64, copy=False)
+        gradient = np.bincount(self.entry, weights=by_cell.take(self.place), minlength=self.n_theta)
+        return np.asarray(gradient, dtype=np.float64)
 
     def jacobian(self, theta: FloatArray | RamMatrices) -> tuple[FloatArray, FloatArray]:
         """Derivatives of the observed moments.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,8 @@ from fosa_sem.data.diagnostics import coverage_table, missing_rates, pattern_tab
 from fosa_sem.imputation.completion import Completion
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.fit_measures import fit_measures
-from fosa_sem.inference.parameters import is_free, parameter_estimates
-from fosa_sem.inference.standardized import r_squared
+from fosa_sem.inference.parameters import is_free, parameter_columns
+from fosa_sem.inference.standardized import explained_variance
 from fosa_sem.model.scaling import correlation
 from fosa_sem.report.collect_missing import collect_missing
 from fosa_sem.report.document import Section
@@ -83,23 +84,11 @@ def collect_fit(
     fmi : bool, default False
         Hold the fraction of missing information.
     diagnostics : bool, default False
-        Whether to examine the missing values too, which a summary does not print.
+        Whether to hold also what a summary does not print: patterns, moments, residuals, missing values examined.
     further : tuple of Section
         Sections from elsewhere.
     """
-    estimates = parameter_estimates(fit, level=level, standardized=True, fmi=fmi)
-    names = pd.Index(fit.table.names.observed)
-    saturated = tuple(
-        (pd.Series(s.mean, index=names), pd.DataFrame(s.cov, index=names, columns=names)) for s in fit.problem.saturated
-    )
-    patterns = pattern_table(fit.sample)
-    several = len(fit.sample.groups) > 1
-    if several:
-        for part, group in zip(patterns, fit.sample.groups, strict=True):
-            part.insert(part.shape[1], "group", group.label, allow_duplicates=True)
-        table = pd.concat(patterns, ignore_index=True)
-    else:
-        table = patterns[0]
+    estimates = parameter_columns(fit, level=level, standardized=True, fmi=fmi)
     return FitReport(
         title=f"fosa_sem {package_version()}".strip(),
         model=fit.model,
@@ -114,22 +103,41 @@ def collect_fit(
         n_by_group=tuple(g.patterns.n_rows for g in fit.sample.groups),
         dropped=fit.sample.dropped,
         n_patterns=tuple(len(g.patterns.n) for g in fit.sample.groups),
-        patterns=table,
-        coverage=coverage_table(fit.sample),
-        missing_rates=missing_rates(fit.sample),
         audit=_audit(fit),
         fit_measures=fit_measures(fit),
-        parameters=estimates.assign(free=is_free(fit)),
-        r2=r_squared(fit),
+        parameters={**_listed(estimates), "free": is_free(fit)},
+        r2=_listed(explained_variance(fit)),
         notes=(_MISSING[fit.resolved.missing][1], *fit.notes),
         chisq_by_group=tuple(fit.chisq_by_group) if fit.has_test and 1 < len(fit.n_rows) <= _MANY_GROUPS else (),
         ci_level=level,
-        saturated=saturated,
-        residual_correlations=_residual_correlations(fit),
         statements=statements,
-        missing=collect_missing(fit) if diagnostics else None,
         further=further,
+        **(_details(fit) if diagnostics else {}),
     )
+
+
+def _listed(columns: dict[str, Any]) -> dict[str, list[Any]]:
+    return {name: column.tolist() if isinstance(column, np.ndarray) else column for name, column in columns.items()}
+
+
+def _details(fit: FimlFit) -> dict[str, Any]:
+    """Fields of `FitReport` that only written reports print."""
+    names = pd.Index(fit.table.names.observed)
+    patterns = pattern_table(fit.sample)
+    if len(patterns) > 1:
+        for part, group in zip(patterns, fit.sample.groups, strict=True):
+            part.insert(part.shape[1], "group", group.label, allow_duplicates=True)
+    return {
+        "patterns": pd.concat(patterns, ignore_index=True) if len(patterns) > 1 else patterns[0],
+        "coverage": coverage_table(fit.sample),
+        "missing_rates": missing_rates(fit.sample),
+        "saturated": tuple(
+            (pd.Series(s.mean, index=names), pd.DataFrame(s.cov, index=names, columns=names))
+            for s in fit.problem.saturated
+        ),
+        "residual_correlations": _residual_correlations(fit),
+        "missing": collect_missing(fit),
+    }
 
 
 def _residual_correlations(fit: FimlFit) -> tuple[pd.DataFrame, ...]:

@@ -99,7 +99,7 @@ def measure_blocks(measures: pd.Series) -> tuple[MeasureBlock, ...]:
         ("Model Test Baseline Model", "Test of the baseline model", _BASELINE),
         ("User Model versus Baseline Model", "Model against baseline model", _INCREMENTAL),
         ("Loglikelihood and Information Criteria", "Log-likelihood and information criteria", _LIKELIHOOD),
-        ("Root Mean Square Error of Approximation", "Error of approximation", _rmsea_lines(measures)),
+        ("Root Mean Square Error of Approximation", "Error of approximation", _rmsea_lines(values)),
         ("Standardized Root Mean Square Residual", "Residuals", _SRMR),
     )
     blocks = (MeasureBlock(title=title, formal=formal, rows=_rows(values, lines)) for title, formal, lines in layout)
@@ -111,10 +111,10 @@ def value_of(measures: pd.Series, name: str, default: float = math.nan) -> float
     return float(measures[name]) if name in measures.index else default
 
 
-def _rmsea_lines(measures: pd.Series) -> tuple[_Line, ...]:
-    level = f"{100 * value_of(measures, 'rmsea.ci.level', 0.90):g}"
-    close = value_of(measures, "rmsea.close.h0", 0.05)
-    far = value_of(measures, "rmsea.notclose.h0", 0.08)
+def _rmsea_lines(values: dict[str, float]) -> tuple[_Line, ...]:
+    level = f"{100 * values.get('rmsea.ci.level', 0.90):g}"
+    close = values.get("rmsea.close.h0", 0.05)
+    far = values.get("rmsea.notclose.h0", 0.08)
     formal = "Root mean square error of approximation (RMSEA)"
     interval = f"{level} Percent confidence interval"
     close_label, far_label = f"H_0: RMSEA <= {close:.3f}", f"H_0: RMSEA >= {far:.3f}"

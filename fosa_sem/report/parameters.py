@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from fosa_sem.report.formatting import clean
-from fosa_sem.report.records import FitReport
+from fosa_sem.report.records import Columns, FitReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,7 @@ class ParameterBlock:
     groups: tuple[ParameterGroup, ...]
 
 
-Record = dict[Hashable, Any]
+Record = dict[str, Any]
 VALUES = ("est", "se", "z", "pvalue", "ci_lower", "ci_upper", "std_lv", "std_all", "fmi")
 _OWN_NAME = frozenset({"Intercepts", "Variances"})
 _ORDER = (
@@ -66,13 +65,13 @@ _TITLES = {"=~": "Latent Variables", "<~": "Composites", "~": "Regressions", "~1
 _MODEL_WIDE = {":=": "Defined Parameters", "==": "Constraints", "<": "Constraints", ">": "Constraints"}
 
 
-def of_group(frame: pd.DataFrame, labels: tuple[str, ...], index: int) -> pd.DataFrame:
-    """Rows of one group.
+def records_of_group(columns: Columns, labels: tuple[str, ...], index: int) -> list[Record]:
+    """Rows of one group, a dict each.
 
     Parameters
     ----------
-    frame : DataFrame
-        With or without a column ``group``, which holds 1-based numbers, or labels if it is not numeric.
+    columns : columns
+        With or without ``group``, which holds 1-based numbers or labels.
     labels : tuple of str
         Labels of all groups.
     index : int
@@ -80,13 +79,13 @@ def of_group(frame: pd.DataFrame, labels: tuple[str, ...], index: int) -> pd.Dat
 
     Returns
     -------
-    DataFrame
+    list of dict
         All rows where there is one group or no column ``group``.
     """
-    if "group" not in frame.columns or len(labels) == 1:
-        return frame
-    key: object = index + 1 if pd.api.types.is_numeric_dtype(frame["group"]) else labels[index]
-    return frame[frame["group"] == key]
+    records = _records(columns)
+    if "group" not in columns or len(labels) == 1:
+        return records
+    return [record for record in records if record["group"] in (index + 1, labels[index])]
 
 
 def group_blocks(report: FitReport, index: int) -> tuple[ParameterBlock, ...]:
@@ -103,7 +102,7 @@ def group_blocks(report: FitReport, index: int) -> tuple[ParameterBlock, ...]:
     tuple of ParameterBlock
         Without defined parameters and constraints, which belong to no group.
     """
-    own = _records(of_group(report.parameters, report.group_labels, index))
+    own = records_of_group(report.parameters, report.group_labels, index)
     records = [record for record in own if record["op"] not in _MODEL_WIDE]
     endogenous = {r["rhs"] for r in records if r["op"] == "=~"}
     endogenous |= {r["lhs"] for r in records if r["op"] in ("~", "<~")}
@@ -121,8 +120,9 @@ def model_wide_blocks(report: FitReport) -> tuple[ParameterBlock, ...]:
     tuple of ParameterBlock
     """
     by_title: dict[str, list[ParameterRow]] = {title: [] for title in dict.fromkeys(_MODEL_WIDE.values())}
-    wide = [op in _MODEL_WIDE for op in report.parameters["op"].tolist()]
-    for record in _records(report.parameters[wide]) if any(wide) else ():
+    for record in _records(report.parameters) if not _MODEL_WIDE.keys().isdisjoint(report.parameters["op"]) else ():
+        if record["op"] not in _MODEL_WIDE:
+            continue
         title = _MODEL_WIDE[str(record["op"])]
         defined = title == "Defined Parameters"
         name = clean(record["lhs"])
@@ -136,11 +136,9 @@ def model_wide_blocks(report: FitReport) -> tuple[ParameterBlock, ...]:
     )
 
 
-def _records(frame: pd.DataFrame) -> list[Record]:
-    """One dict per row; pandas' own way takes milliseconds for a table of mixed types."""
-    names = list(frame.columns)
-    rows = zip(*(frame[name].tolist() for name in names), strict=True)
-    return [dict(zip(names, row, strict=True)) for row in rows]
+def _records(columns: Columns) -> list[Record]:
+    names = [str(name) for name in columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(columns[name] for name in names), strict=True)]
 
 
 def _title(record: Record) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,8 @@ from fosa_sem.inference.mcar import McarTest
 from fosa_sem.report.document import Section
 
 FloatArray = NDArray[np.float64]
+Columns = Mapping[str, Sequence[Any]] | pd.DataFrame
+"""A table as its columns by name: most are printed and forgotten, for which a DataFrame takes long to make."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,26 +49,26 @@ class FitReport:
         Why rows were left out.
     n_patterns : tuple of int, length G
         Missing-data patterns per group.
-    patterns : DataFrame
-        One row per pattern, most frequent first: a column per variable (1 observed, 0 missing), then ``n``,
-        and ``group`` where there are several.
-    coverage : tuple of DataFrame, length G
-        Share of the rows used in which both variables are observed, shape (p, p), by name.
-    missing_rates : Series, length p
-        Share of the rows used in which the variable is missing.
     audit : tuple of (label, text)
         What was checked about the solution, and the outcome.
     fit_measures : Series
         Values by lavaan's names (``chisq``, ``rmsea.ci.lower``, ``cfi.robust`` ...); NaN where undefined.
-    parameters : DataFrame
-        Columns lhs op rhs label group est se z pvalue ci_lower ci_upper std_lv std_all free. ``se`` is 0 and
+    parameters : columns
+        lhs op rhs label group est se z pvalue ci_lower ci_upper std_lv std_all free. ``se`` is 0 and
         ``z`` NaN for fixed parameters. ``group`` holds 1-based numbers, or labels if it is not numeric.
-    r2 : DataFrame
-        Columns group variable r2.
+    r2 : columns
+        group variable r2.
     notes : tuple of str
         Remarks for the end of the report.
     ci_level : float, default 0.95
         Level of ``ci_lower`` and ``ci_upper``.
+    patterns : DataFrame, default empty
+        One row per pattern, most frequent first: a column per variable (1 observed, 0 missing), then ``n``,
+        and ``group`` where there are several.
+    coverage : tuple of DataFrame, length G, default ()
+        Share of the rows used in which both variables are observed, shape (p, p), by name.
+    missing_rates : Series, length p, default empty
+        Share of the rows used in which the variable is missing.
     saturated : tuple of (mean, cov), default ()
         Per group, means (Series) and covariances (DataFrame) of the saturated model estimated by EM.
     residual_correlations : tuple of DataFrame, default ()
@@ -92,15 +96,15 @@ class FitReport:
     n_by_group: tuple[int, ...]
     dropped: tuple[tuple[str, int], ...]
     n_patterns: tuple[int, ...]
-    patterns: pd.DataFrame
-    coverage: tuple[pd.DataFrame, ...]
-    missing_rates: pd.Series
     audit: tuple[tuple[str, str], ...]
     fit_measures: pd.Series
-    parameters: pd.DataFrame
-    r2: pd.DataFrame
+    parameters: Columns
+    r2: Columns
     notes: tuple[str, ...]
     ci_level: float = 0.95
+    patterns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    coverage: tuple[pd.DataFrame, ...] = ()
+    missing_rates: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
     saturated: tuple[tuple[pd.Series, pd.DataFrame], ...] = ()
     residual_correlations: tuple[pd.DataFrame, ...] = ()
     chisq_by_group: tuple[float, ...] = ()

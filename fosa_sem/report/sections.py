@@ -14,7 +14,7 @@ from fosa_sem.report.imputation_sections import imputation_section
 from fosa_sem.report.measures import VERSIONS, MeasureRow, measure_blocks, value_of
 from fosa_sem.report.missing_sections import missing_section
 from fosa_sem.report.multiple_sections import multiple_section, sensitivity_sections
-from fosa_sem.report.parameters import ParameterBlock, ParameterRow, group_blocks, model_wide_blocks, of_group
+from fosa_sem.report.parameters import ParameterBlock, ParameterRow, group_blocks, model_wide_blocks, records_of_group
 from fosa_sem.report.records import FitReport, ImputationReport
 from fosa_sem.report.tables import facts, matrix_tables, of_label, undefined_note
 
@@ -202,8 +202,8 @@ def estimates_section(report: FitReport) -> Section:
 def rsquare_section(report: FitReport) -> Section:
     """Explained variance of the endogenous variables, a column per group."""
     several = len(report.group_labels) > 1
-    groups = [of_group(report.r2, report.group_labels, g) for g in range(len(report.group_labels))]
-    values = [dict(zip(frame["variable"], frame["r2"], strict=True)) for frame in groups]
+    groups = [records_of_group(report.r2, report.group_labels, g) for g in range(len(report.group_labels))]
+    values = [{record["variable"]: record["r2"] for record in group} for group in groups]
     names = list(dict.fromkeys(name for group in values for name in group))
     if not names:
         return Section(title="Explained variance", blocks=())

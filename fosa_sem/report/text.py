@@ -26,7 +26,7 @@ from fosa_sem.report.parameters import (
     ParameterRow,
     group_blocks,
     model_wide_blocks,
-    of_group,
+    records_of_group,
 )
 from fosa_sem.report.plain import WIDTH, section_text
 from fosa_sem.report.records import FitReport, ImputationReport
@@ -286,14 +286,14 @@ def _parameter(row: ParameterRow, keys: list[str], *, field: int, width: int) ->
 
 
 def _rsquare(report: FitReport, index: int) -> str:
-    rows = of_group(report.r2, report.group_labels, index)
-    if rows.empty:
+    rows = records_of_group(report.r2, report.group_labels, index)
+    if not rows:
         return ""
-    names = [clean(name) for name in rows["variable"]]
+    names = [clean(row["variable"]) for row in rows]
     field = min(max(18, *(display_width(name) + 5 for name in names)), WIDTH - 9)
     lines = ["R-Square:", " " * field + pad_left("Estimate", 9)]
-    for name, value in zip(names, rows["r2"], strict=True):
-        lines.append(pad_right("    " + shorten(name, field - 5), field) + pad_left(narrow(value, 8), 9))
+    for name, row in zip(names, rows, strict=True):
+        lines.append(pad_right("    " + shorten(name, field - 5), field) + pad_left(narrow(row["r2"], 8), 9))
     return "\n".join(lines)
 
 
