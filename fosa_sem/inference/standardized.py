@@ -104,7 +104,7 @@ def delta_se(jacobian: FloatArray, vcov: FloatArray | None) -> FloatArray:
         return np.where(fixed, 0.0, math.nan)
     variance = (jacobian @ vcov * jacobian).sum(axis=1)
     alone = jacobian**2 @ np.diag(vcov)
-    return np.sqrt(np.where(variance > HELD * alone, variance, 0.0))
+    return np.sqrt(np.where(variance <= HELD * alone, 0.0, variance))  # NaN stays NaN
 
 
 def inference_columns(values: FloatArray, se: FloatArray, level: float = 0.95) -> dict[str, FloatArray]:

@@ -51,7 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     if worst:
         size, where = max(worst)
         print(
-            f"\n{len(worst)} cases that lavaan fits compared, {wrong} not as they should be; worst: {size:.3g} of the tolerance, {where}"
+            f"\n{len(worst)} cases that lavaan fits compared, {wrong} not as they should be; "
+            f"worst: {size:.3g} of the tolerance, {where}"
         )
     return int(wrong > 0)
 
