@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fosa_sem.evaluate.metrics import imputation_metrics
     from fosa_sem.evaluate.sensitivity import Sensitivity, sensitivity
     from fosa_sem.imputation.model_comparison import pool_lrt
-    from fosa_sem.imputation.pooling import pool
+    from fosa_sem.imputation.pooling import Pooled, pool
     from fosa_sem.imputation.pooling_path import pooling_path
     from fosa_sem.imputer import FosaImputer
     from fosa_sem.inference.mcar import McarTest, mcar_test
@@ -51,6 +51,7 @@ _LAZY = {
     "FosaImputer": "fosa_sem.imputer",
     "McarTest": "fosa_sem.inference.mcar",
     "PairCounts": "fosa_sem.data.missingness",
+    "Pooled": "fosa_sem.imputation.pooling",
     "RefinerConfig": "fosa_sem.refine.config",
     "Sensitivity": "fosa_sem.evaluate.sensitivity",
     "amputation": "fosa_sem.evaluate.ampute",
@@ -82,12 +83,12 @@ asked for."""
 
 __all__ = [
     "Amputation", "AttentionRefiner", "Completion", "FosaImputer", "GaussianRule", "McarTest", "Moments",
-    "MultipleImputation", "PairCounts", "ParameterTable", "PooledSem", "RefinerConfig", "SemResults", "Sensitivity",
-    "amputation", "ampute", "bootstrap", "cfa", "compare", "compare_missing", "coverage", "datasets", "delta_adjust",
-    "errors", "growth", "imputation_metrics", "impute", "influx_outflux", "lavaan", "lrt", "mask_cells", "mcar_test",
-    "md_pairs", "md_pattern", "parameter_table", "parse", "plot_coverage", "plot_densities", "plot_patterns",
-    "plot_pooling", "plot_sensitivity", "plot_strips", "pool", "pool_lrt", "pooling_path", "read_table", "sem",
-    "sensitivity", "uncovered_pairs", "wald",
+    "MultipleImputation", "PairCounts", "ParameterTable", "Pooled", "PooledSem", "RefinerConfig", "SemResults",
+    "Sensitivity", "amputation", "ampute", "bootstrap", "cfa", "compare", "compare_missing", "coverage", "datasets",
+    "delta_adjust", "errors", "growth", "imputation_metrics", "impute", "influx_outflux", "lavaan", "lrt",
+    "mask_cells", "mcar_test", "md_pairs", "md_pattern", "parameter_table", "parse", "plot_coverage",
+    "plot_densities", "plot_patterns", "plot_pooling", "plot_sensitivity", "plot_strips", "pool", "pool_lrt",
+    "pooling_path", "read_table", "sem", "sensitivity", "uncovered_pairs", "wald",
 ]  # fmt: skip
 
 

@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from fosa_sem.errors import DataError, OptionError
-from fosa_sem.imputation.completion import BoolArray, FloatArray, GaussianRule
+from fosa_sem.imputation.completion import BoolArray, FloatArray
 from fosa_sem.imputation.missing_cells import Bounds
 
-POSSIBLE = 1e-6
-"""Smallest probability that the model must give an interval for its limits to be believed."""
 MOST_CATEGORIES = 30
 """Of an ordinal variable; more distinct values are no categories but a scale."""
 
@@ -98,32 +95,6 @@ def column_rules(
     )  # fmt: skip
 
 
-def check_limits_are_possible(variables: Sequence[str], rules: ColumnRules, rule: GaussianRule) -> None:
-    """Refuse limits between which the model expects no value.
-
-    Parameters
-    ----------
-    variables : sequence of str, length p
-    rules : ColumnRules
-    rule : GaussianRule
-        Model-implied moments.
-
-    Raises
-    ------
-    OptionError
-    """
-    limits = rules.limits
-    for mean, cov in zip(rule.means, rule.covs, strict=True):
-        sd = np.sqrt(np.diag(cov))
-        inside = special.ndtr((limits.upper - mean) / sd) - special.ndtr((limits.lower - mean) / sd)
-        for j in np.flatnonzero(limits.bounded & (inside < POSSIBLE)).tolist():
-            raise OptionError(
-                f"bounds of {variables[j]!r}: the model gives values between {limits.lower[j]:g} and "
-                f"{limits.upper[j]:g} a probability of {inside[j]:.0e} (mean {mean[j]:.4g}, SD {sd[j]:.4g}); check the "
-                "limits and their unit"
-            )
-
-
 def check_new_values(variables: Sequence[str], rules: ColumnRules, values: FloatArray) -> None:
     """Values of a table that the model was not fitted to must be of the kinds that it has seen.
 
@@ -133,6 +104,8 @@ def check_new_values(variables: Sequence[str], rules: ColumnRules, values: Float
     """
     for j in np.flatnonzero(rules.ordinal).tolist():
         _check_seen(variables[j], values[:, j], rules.categories[j])
+    for j in np.flatnonzero(rules.limits.bounded).tolist():
+        _check_inside(variables[j], values[:, j], rules.limits.lower[j], rules.limits.upper[j])
     _check_whole(variables, values, rules.integer)
 
 
@@ -157,13 +130,17 @@ def _limits(variables: Sequence[str], values: FloatArray, bounds: Limits) -> tup
             raise OptionError(f"bounds of {name!r} must be (low, high) with None for no limit, got {pair!r}") from None
         if not lower[j] < upper[j]:
             raise OptionError(f"bounds of {name!r}: the lower limit {low!r} is not below the upper limit {high!r}")
-        outside = int(((values[:, j] < lower[j]) | (values[:, j] > upper[j])).sum())
-        if outside:
-            raise DataError(
-                f"{outside} observed value(s) of {name!r} are outside its bounds ({lower[j]:g}, {upper[j]:g}); widen "
-                "the bounds or correct the data"
-            )
+        _check_inside(name, values[:, j], lower[j], upper[j])
     return lower, upper
+
+
+def _check_inside(name: str, column: FloatArray, low: float, high: float) -> None:
+    outside = int(((column < low) | (column > high)).sum())
+    if outside:
+        raise DataError(
+            f"{outside} observed value(s) of {name!r} are outside its bounds ({low:g}, {high:g}); widen the bounds or "
+            "correct the data"
+        )
 
 
 def _check_whole(variables: Sequence[str], values: FloatArray, integer: BoolArray) -> None:

@@ -16,12 +16,11 @@ from fosa_sem.imputation.columns import (
     ColumnRules,
     Limits,
     Names,
-    check_limits_are_possible,
     check_new_values,
     column_rules,
 )
 from fosa_sem.imputation.completion import BoolArray, Completion, FloatArray
-from fosa_sem.imputation.conditional import observed_rule, read_imputable
+from fosa_sem.imputation.conditional import read_imputable
 from fosa_sem.imputation.missing_cells import Batch, GroupMoments, draw_batch, missing_batches
 from fosa_sem.imputation.parameter_draws import DrawnParameters, ParameterDraws, draw_parameters
 from fosa_sem.imputation.predictions import Donors, leave_one_out, thresholds
@@ -225,7 +224,6 @@ def model_draws(
     )  # fmt: skip
     if adjustment is not None and rules.matched.any():
         raise OptionError("pmm matches on the model's predictions, which refiner replaces; leave one of them out")
-    check_limits_are_possible(variables, rules, observed_rule(fit))
     check_new_values(variables, rules, values)
     cuts, donors = _predicted(fit, rules)
     return ModelDraws(

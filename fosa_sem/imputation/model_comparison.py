@@ -147,7 +147,10 @@ def restriction(fits0: PooledFits, fits1: PooledFits) -> FloatArray:
     inside = basis.T @ kept
     _, sizes, rows = np.linalg.svd(inside.T, full_matrices=True)
     rank = int((sizes > 1e-10 * max(sizes.max(initial=0.0), 1e-300)).sum())
-    return np.asarray(basis @ rows[rank:].T)
+    closed = np.asarray(basis @ rows[rank:].T)
+    if closed.shape[1] != fits0.template.df - fits1.template.df:
+        raise OptionError("the models are not nested parameter by parameter; take D2, D3 or D4")
+    return closed
 
 
 def _as_full(fits0: PooledFits, table1: ParameterTable) -> tuple[FloatArray, FloatArray]:
@@ -162,7 +165,11 @@ def _as_full(fits0: PooledFits, table1: ParameterTable) -> tuple[FloatArray, Flo
             if row.op != "~~" and row.op != "~" and row.op != "=~":
                 raise _not_nested(row)
             continue  # a parameter that is not written is 0
-        if restricted is None or row.exo:
+        if row.exo:
+            continue
+        if restricted is None:
+            if row.ustart != 0.0:
+                raise _not_nested(row)
             continue
         if row.free and restricted.free:
             theta[row.free - 1] = fits0.theta[restricted.free - 1]

@@ -303,4 +303,4 @@ def _check_completed(i: int, frame: pd.DataFrame, table: pd.DataFrame) -> None:
             given, new = check_column_values(table[name])[seen], check_column_values(frame[name])[seen]
         if not (given == new).all():
             row = table.index[seen][np.flatnonzero(given != new)[0]]
-            raise DataError(f"completed table {i} changes the observed value of {name!r} in row {row!r}")
+            raise DataError(f"completed table {i} changes the observed value of {name!r} in row {row}")
