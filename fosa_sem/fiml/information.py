@@ -11,7 +11,7 @@ entries of the information are then picked from it, so that p = 40 variables wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Literal
@@ -76,25 +76,29 @@ def moment_information(
     return out
 
 
-def expected_form(patterns: MissingPatterns, cov: FloatArray, mean_change: FloatArray, cov_change: FloatArray) -> float:
-    """The quadratic form of a change of the moments in their expected information.
+def expected_forms(
+    patterns: MissingPatterns, cov: FloatArray, changes: Sequence[tuple[FloatArray, FloatArray]]
+) -> list[float]:
+    """The quadratic forms of changes of the moments in their expected information.
 
     Parameters
     ----------
     patterns : MissingPatterns
     cov : ndarray, shape (p, p)
         Where to evaluate.
-    mean_change, cov_change : ndarray, shape (p,), (p, p)
+    changes : sequence of (mean, cov), shape (p,), (p, p)
 
     Returns
     -------
-    float
-        sum over patterns of n [d' V d + tr(V D V D) / 2].
+    list of float
+        For each, sum over patterns of n [d' V d + tr(V D V D) / 2].
     """
-    V = pattern_precisions(patterns, cov)
-    moved = V @ cov_change
-    squares = 0.5 * (moved * moved.transpose(0, 2, 1)).sum(axis=(1, 2)) + (V @ mean_change) @ mean_change
-    return float(patterns.n @ squares)
+    V, forms = pattern_precisions(patterns, cov), []
+    for mean_change, cov_change in changes:
+        moved = V @ cov_change
+        squares = 0.5 * np.einsum("kij,kji->k", moved, moved) + (V @ mean_change) @ mean_change
+        forms.append(float(patterns.n @ squares))
+    return forms
 
 
 def _pattern_scores(patterns: MissingPatterns, mean: FloatArray, V: FloatArray) -> tuple[FloatArray, FloatArray]:

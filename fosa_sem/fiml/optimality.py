@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fosa_sem.fiml.constrained import positive_definite, quadratic_step
 from fosa_sem.fiml.problem import ACTIVE, FitProblem
-from fosa_sem.model.scaling import SINGULAR, condition
+from fosa_sem.model.scaling import SINGULAR, condition, correlation_eigenvalues, spread_of
 
 FloatArray = NDArray[np.float64]
 
@@ -23,10 +23,10 @@ class Optimality:
     ----------
     stationarity : float
         Twice the log-likelihood that a quadratic step within the constraints still promises; NaN without curvature.
-    condition : float
-        Smallest over largest eigenvalue of ``curvature`` on the correlation scale.
     curvature : ndarray, shape (r, r)
         Minus the Hessian of the Lagrangian in the directions that all active constraints leave open.
+    eigenvalues : ndarray, shape (r,)
+        Of ``curvature`` on the correlation scale, ascending; a single -inf if that scale does not exist.
     metric : ndarray, shape (a, a), or None
         The same over all reduced parameters, positive definite: held directions are made stiff. None if the
         likelihood does not bend down in some open direction.
@@ -35,13 +35,20 @@ class Optimality:
     """
 
     stationarity: float
-    condition: float
     curvature: FloatArray
+    eigenvalues: FloatArray
     metric: FloatArray | None
     multipliers: FloatArray
 
+    @property
+    def condition(self) -> float:
+        """Smallest over largest of the eigenvalues."""
+        return spread_of(self.eigenvalues)
 
-def examine(problem: FitProblem, theta: FloatArray, information: FloatArray) -> Optimality:
+
+def examine(
+    problem: FitProblem, theta: FloatArray, information: FloatArray, gradient: FloatArray | None = None
+) -> Optimality:
     """Conditions at a point.
 
     Parameters
@@ -50,9 +57,11 @@ def examine(problem: FitProblem, theta: FloatArray, information: FloatArray) -> 
     theta : ndarray, shape (k,)
     information : ndarray, shape (k, k)
         Observed.
+    gradient : ndarray, shape (k,), optional
+        Of the log-likelihood, where it is known.
     """
     basis, n_equal = problem.equality.basis, len(problem.restrictions.equalities)
-    gradient = basis.T @ problem.value_and_gradient(theta)[1]
+    gradient = basis.T @ (problem.value_and_gradient(theta)[1] if gradient is None else gradient)
     values, slopes = problem.restrictions.at(theta)
     slopes = slopes @ basis
     multipliers = np.zeros(len(values))
@@ -63,17 +72,18 @@ def examine(problem: FitProblem, theta: FloatArray, information: FloatArray) -> 
         information = information - problem.restrictions.curvature(theta, multipliers)
     tangent = problem.tangent(theta, "all")
     curvature = tangent.T @ information @ tangent
-    bent = condition(curvature)
-    if bent < SINGULAR:
+    eigenvalues = correlation_eigenvalues(curvature)
+    if spread_of(eigenvalues) < SINGULAR:
         return Optimality(
-            stationarity=math.nan, condition=bent, curvature=curvature, metric=None, multipliers=multipliers
+            stationarity=math.nan, curvature=curvature, eigenvalues=eigenvalues, metric=None, multipliers=multipliers
         )
     held = slopes[(np.arange(len(values)) < n_equal) | (values <= 0.0)]
     metric = _stiffened(basis.T @ information @ basis, held)
     step = quadratic_step(metric, gradient, values, slopes, n_equal)
     return Optimality(
-        stationarity=step.promise, condition=bent, curvature=curvature, metric=metric, multipliers=multipliers
-    )
+        stationarity=step.promise, curvature=curvature, eigenvalues=eigenvalues, metric=metric,
+        multipliers=multipliers,
+    )  # fmt: skip
 
 
 def _stiffened(information: FloatArray, held: FloatArray) -> FloatArray:

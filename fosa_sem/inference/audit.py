@@ -13,8 +13,9 @@ from fosa_sem.errors import AdmissibilityWarning, ConvergenceWarning
 from fosa_sem.fiml.optimality import examine
 from fosa_sem.fiml.problem import ACTIVE, FitProblem
 from fosa_sem.inference.identification import flat_parameters
+from fosa_sem.inference.tested import TestedModel
 from fosa_sem.model.labels import row_name
-from fosa_sem.model.scaling import SINGULAR, correlation_eigenvalues, inverse_on
+from fosa_sem.model.scaling import SINGULAR
 
 FloatArray = NDArray[np.float64]
 
@@ -73,7 +74,9 @@ class Audit:
     maximum: bool
 
 
-def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, basis: FloatArray) -> Audit:
+def audit(
+    problem: FitProblem, theta: FloatArray, information: FloatArray, model: TestedModel, *, regular: bool
+) -> Audit:
     """Examine an estimate.
 
     Parameters
@@ -82,11 +85,12 @@ def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, basis
     theta : ndarray, shape (k,)
     information : ndarray, shape (k, k)
         Observed.
-    basis : ndarray, shape (k, r)
-        Directions in which standard errors let the estimates vary.
+    model : TestedModel
+        At theta, with the directions in which standard errors let the estimates vary.
+    regular : bool
+        The information can be inverted in these directions.
     """
-    found = examine(problem, theta, information)
-    regular = inverse_on(basis, information) is not None
+    found, basis = examine(problem, theta, information, model.gradient), model.basis
     flat = () if regular or not np.isfinite(information).all() else flat_parameters(problem.table, basis, information)
     smallest, improper = math.inf, False
     for ram in problem.maps:
@@ -97,8 +101,8 @@ def audit(problem: FitProblem, theta: FloatArray, information: FloatArray, basis
     stationary = found.stationarity < STATIONARY
     return Audit(
         stationarity=found.stationarity, information_condition=found.condition,
-        information_rank=_rank(found.curvature), smallest_eigenvalue=smallest,
-        negative_variances=_negative_variances(problem, theta), improper_latent=improper,
+        information_rank=int((found.eigenvalues > SINGULAR * found.eigenvalues.max(initial=0.0)).sum()),
+        smallest_eigenvalue=smallest, negative_variances=_negative_variances(problem, theta), improper_latent=improper,
         improper_residual=_improper_residual(problem, theta), flat=tuple(flat),
         active=active, held=held, violated=violated,
         maximum=regular and stationary and not violated,
@@ -113,11 +117,6 @@ def is_proper(problem: FitProblem, theta: FloatArray) -> bool:
         and not _improper_residual(problem, theta)
         and all(_eigen(cov)[0] >= -IMPROPER for cov in latent)
     )
-
-
-def _rank(information: FloatArray) -> int:
-    values = correlation_eigenvalues(information)
-    return int((values > SINGULAR * values.max(initial=0.0)).sum())
 
 
 def _boundary(

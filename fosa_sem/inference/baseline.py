@@ -71,10 +71,9 @@ def reference_models(problem: FitProblem) -> ReferenceModels:
         moments = _fitted_baseline(problem, pairs)
         model = _as_tested(problem, tuple(moments), pairs)
     n_groups = len(problem.patterns)
-    logliks = [evaluate(p, *m).loglik for p, m in zip(problem.patterns, moments, strict=True)]
     return ReferenceModels(
         exogenous=np.array(exogenous), saturated=np.array([s.loglik for s in problem.saturated]),
-        baseline=np.array(logliks), saturated_npar=n_groups * int(modelled_moments(problem).sum()),
+        baseline=model.logliks, saturated_npar=n_groups * int(modelled_moments(problem).sum()),
         baseline_npar=model.basis.shape[0], baseline_model=model, plain_model=plain,
     )  # fmt: skip
 
@@ -123,7 +122,7 @@ def _fitted_baseline(problem: FitProblem, pairs: list[tuple[int, int]]) -> list[
 
 
 def _as_tested(problem: FitProblem, moments: tuple[MomentPair, ...], pairs: list[tuple[int, int]]) -> TestedModel:
-    """The parameters of the baseline model are moments themselves, so that its slopes are zeros and ones."""
+    """At its maximum; its parameters are moments themselves, so that its slopes are zeros and ones."""
     p = len(problem.table.names.observed)
     row, col = np.tril_indices(p)
     is_pair = np.isin(row * p + col, [i * p + j for i, j in pairs])
@@ -132,4 +131,8 @@ def _as_tested(problem: FitProblem, moments: tuple[MomentPair, ...], pairs: list
     k = own.shape[1]
     groups = len(moments)
     slopes = tuple(np.hstack([own if g == h else np.zeros_like(own) for h in range(groups)]) for g in range(groups))
-    return TestedModel(moments=moments, slopes=slopes, curvature=np.zeros((groups * k,) * 2), basis=np.eye(groups * k))
+    logliks = [evaluate(p, *m).loglik for p, m in zip(problem.patterns, moments, strict=True)]
+    return TestedModel(
+        moments=moments, slopes=slopes, curvature=np.zeros((groups * k,) * 2), basis=np.eye(groups * k),
+        logliks=np.array(logliks), gradient=np.zeros(groups * k),
+    )  # fmt: skip

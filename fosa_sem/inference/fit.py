@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fosa_sem.data.sample import Sample
 from fosa_sem.errors import ConvergenceError
 from fosa_sem.fiml.engines.base import find_engine
-from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference import audit as auditing
 from fosa_sem.inference.assemble import UNBOUNDED, assemble
@@ -117,19 +116,13 @@ class FimlFit:
         """N of RMSEA and its kin: less one per group for ``likelihood="wishart"``."""
         return self.sample.n_used - (len(self.n_rows) if self.resolved.likelihood == "wishart" else 0)
 
-    @cached_property
-    def _joint(self) -> FloatArray:
-        """Log-likelihood of the model per group, joint with exogenous variables, shape (G,)."""
-        pairs = zip(self.problem.patterns, self.tested.moments, strict=True)
-        return np.array([evaluate(patterns, *moments).loglik for patterns, moments in pairs])
-
     def _conditional(self, joint: FloatArray) -> float:
         return float(((joint - self.references.exogenous) * self.n_rows / self._weights).sum())
 
     @property
     def loglik(self) -> float:
         """Log-likelihood, conditional on exogenous variables if ``fixed_x``."""
-        return self._conditional(self._joint)
+        return self._conditional(self.tested.logliks)
 
     @property
     def loglik_saturated(self) -> float:
@@ -144,7 +137,7 @@ class FimlFit:
     @property
     def chisq_by_group(self) -> FloatArray:
         """2 (loglik H1 - loglik H0), each group's part, shape (G,)."""
-        return self._chisq(self._joint)
+        return self._chisq(self.tested.logliks)
 
     @property
     def chisq(self) -> float:
@@ -154,7 +147,7 @@ class FimlFit:
     @property
     def fmin(self) -> float:
         """Half of chi-square per row, the value that lavaan minimises."""
-        per_row = (self.references.saturated - self._joint) / self._weights
+        per_row = (self.references.saturated - self.tested.logliks) / self._weights
         return max(float(per_row @ self.n_rows), 0.0) / self.sample.n_used
 
     @property
@@ -237,16 +230,21 @@ def fit(model: str, data: pd.DataFrame, options: FitOptions | None = None) -> Fi
     check_identified(problem)
     found = engine.estimate(problem)
     theta = orient_factors(problem.table, found.theta)
-    if not np.isfinite(theta).all() or not np.isfinite(problem.value_and_gradient(theta)[0]):
+    try:
+        tested = tested_model(problem, theta)
+    except np.linalg.LinAlgError:
+        tested = None
+    if tested is None or not np.isfinite(theta).all() or not np.isfinite(tested.logliks).all():
         raise ConvergenceError(f"engine {engine.name!r} found no estimate with a finite likelihood")
     return evaluate_fit(
-        model, problem, theta, options, iterations=found.iterations, notes=_notes(problem, options, found.note)
-    )
+        model, problem, theta, options, tested=tested, iterations=found.iterations,
+        notes=_notes(problem, options, found.note),
+    )  # fmt: skip
 
 
 def evaluate_fit(
-    model: str, problem: FitProblem, theta: FloatArray, options: FitOptions, *, iterations: int | None = None,
-    notes: tuple[str, ...] = (),
+    model: str, problem: FitProblem, theta: FloatArray, options: FitOptions, *, tested: TestedModel | None = None,
+    iterations: int | None = None, notes: tuple[str, ...] = (),
 ) -> FimlFit:  # fmt: skip
     """Everything that is known at theta, whoever found it.
 
@@ -256,17 +254,21 @@ def evaluate_fit(
     problem : FitProblem
     theta : ndarray, shape (k,)
     options : FitOptions
+    tested : TestedModel, optional
+        The model at theta, where it is known.
     iterations : int, optional
     notes : tuple of str
     """
     resolved = options.resolve()
-    tested = tested_model(problem, theta)
+    tested = tested or tested_model(problem, theta)
     saturated = SaturatedInformation(problem=problem, missing=resolved.missing)
     hessian = information_about_theta(problem, tested, HESSIAN)
-    if problem.restrictions.bounds and tested.inverse(hessian) is None:
+    inverse = tested.inverse(hessian)
+    if problem.restrictions.bounds and inverse is None:
         # The likelihood does not bend down across an active bound, where lavaan has no standard errors: hold it.
         tested = replace(tested, basis=problem.tangent(theta, "all"))
-    found_audit = auditing.audit(problem, theta, hessian, tested.basis)
+        inverse = tested.inverse(hessian)
+    found_audit = auditing.audit(problem, theta, hessian, tested, regular=inverse is not None)
     if not options.ridge:  # the dependence explains what the audit finds, and its own warning says so
         auditing.warn(found_audit)
     draws = None
@@ -276,7 +278,7 @@ def evaluate_fit(
         draws = resample(problem, theta, resolved, n=options.bootstrap, seed=options.seed)
         vcov = draws.covariance()
     elif resolved.se == "standard" and resolved.information == HESSIAN:
-        vcov = tested.inverse(hessian)
+        vcov = inverse
     else:
         vcov = covariance_of_estimates(problem, tested, saturated, resolved)
     return FimlFit(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from fosa_sem.fiml.information import expected_form
+from fosa_sem.fiml.information import expected_forms
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.indices import (
     RMSEA_CLOSE,
@@ -177,8 +177,8 @@ def _goodness_measures(fit: FimlFit) -> dict[str, float]:
         at = Sigma if structured else S
         # lavaan 0.6 compares with what each pair of variables shows by itself, 0.7 with the EM moments
         m, S = patterns.pairwise_moments()
-        left = expected_form(patterns, at, (m - mu) * kept[:p], (S - Sigma) * cov_kept)
-        all_of_it = expected_form(patterns, at, m * kept[:p], S * cov_kept)
+        changes = [((m - mu) * kept[:p], (S - Sigma) * cov_kept), (m * kept[:p], S * cov_kept)]
+        left, all_of_it = expected_forms(patterns, at, changes)
         gfi += n / fit.sample.n_used * (1.0 - left / all_of_it)
         n_moments += len(lower[0]) + (p if fit.table.meanstructure else 0)
     return {

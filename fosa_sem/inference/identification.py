@@ -11,7 +11,7 @@ from fosa_sem.errors import IdentificationError
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import meeting_constraints, starting_values
 from fosa_sem.model.labels import row_name
-from fosa_sem.model.scaling import condition
+from fosa_sem.model.scaling import regular_inverse
 from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
@@ -41,7 +41,7 @@ def check_identified(problem: FitProblem) -> None:
         try:
             point = _meeting_equalities(problem, _generic(problem, start, rng))
             basis = problem.tangent(point, "equalities")
-            if condition(basis.T @ problem.complete_information(point) @ basis) > REGULAR:
+            if regular_inverse(basis.T @ problem.complete_information(point) @ basis, REGULAR) is not None:
                 return
             flat = flat_parameters(problem.table, basis, _jacobian(problem, point))
         except np.linalg.LinAlgError:

@@ -33,12 +33,18 @@ class TestedModel:
         Second derivatives of the log-likelihood through those of the moments.
     basis : ndarray, shape (k, r)
         Directions that the constraints leave open.
+    logliks : ndarray, shape (G,)
+        Log-likelihood, joint with exogenous variables, of what it is made of.
+    gradient : ndarray, shape (k,)
+        Of their sum.
     """
 
     moments: tuple[MomentPair, ...]
     slopes: tuple[FloatArray, ...]
     curvature: FloatArray
     basis: FloatArray
+    logliks: FloatArray
+    gradient: FloatArray
 
     def inverse(self, information: FloatArray) -> FloatArray | None:
         """Inverse information on the constraints, shape (k, k); None if it is singular or indefinite."""
@@ -46,16 +52,26 @@ class TestedModel:
 
 
 def tested_model(problem: FitProblem, theta: FloatArray) -> TestedModel:
-    """The user's model at theta."""
-    moments, slopes, curvature = [], [], np.zeros((len(theta),) * 2)
+    """The user's model at theta.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If an implied covariance matrix is not positive definite.
+    """
+    moments, slopes, logliks = [], [], []
+    curvature, gradient = np.zeros((len(theta),) * 2), np.zeros(len(theta))
     for ram, patterns in zip(problem.maps, problem.patterns, strict=True):
         at = ram.matrices(theta)
         moments.append(ram.moments(at))
         slopes.append(moment_jacobian(ram, at))
-        curvature += ram.curvature(at, *evaluate(patterns, *moments[-1]).moment_gradient())
+        found = evaluate(patterns, *moments[-1])
+        logliks.append(found.loglik)
+        curvature += ram.curvature(at, *found.moment_gradient())
+        gradient += ram.pull_back(at, *found.moment_gradient())
     return TestedModel(
-        moments=tuple(moments), slopes=tuple(slopes), curvature=curvature,
-        basis=problem.tangent(theta),
+        moments=tuple(moments), slopes=tuple(slopes), curvature=curvature, basis=problem.tangent(theta),
+        logliks=np.array(logliks), gradient=gradient,
     )  # fmt: skip
 
 

@@ -58,6 +58,8 @@ class EqualityConstraints:
 
     def reduce(self, theta: FloatArray) -> FloatArray:
         """The alpha nearest to theta in least squares."""
+        if not self.rank:
+            return theta - self.offset
         return np.asarray(np.linalg.lstsq(self.basis, theta - self.offset, rcond=None)[0])
 
     def expand(self, alpha: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 FloatArray = NDArray[np.float64]
 
@@ -29,10 +30,42 @@ SINGULAR = 1e-10
 
 def condition(information: FloatArray) -> float:
     """Smallest over largest eigenvalue on the correlation scale; -inf where that scale does not exist."""
-    if information.size == 0:
+    return spread_of(correlation_eigenvalues(information))
+
+
+def spread_of(eigenvalues: FloatArray) -> float:
+    """Smallest over largest of ascending eigenvalues, 1 of none; -inf if they are not finite."""
+    if not len(eigenvalues):
         return 1.0
-    values = correlation_eigenvalues(information)
-    return float(values[0] / values[-1]) if np.isfinite(values).all() else -math.inf
+    return float(eigenvalues[0] / eigenvalues[-1]) if np.isfinite(eigenvalues).all() else -math.inf
+
+
+def regular_inverse(matrix: FloatArray, least: float) -> FloatArray | None:
+    """Inverse of a symmetric matrix; None if its `condition` is below ``least``.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (k, k)
+    least : float
+        Above 0.
+    """
+    if not matrix.size:
+        return matrix
+    diagonal = matrix.diagonal()
+    if not np.isfinite(matrix).all() or (diagonal <= 0).any():
+        return None
+    scale = 1.0 / np.sqrt(diagonal)
+    units = scale * scale[:, None]
+    root, failed = lapack.dpotrf(matrix * units, lower=True)
+    if failed:
+        return None
+    half = lapack.dpotri(root, lower=True)[0]
+    inverse = half + half.T
+    inverse.reshape(-1)[:: len(half) + 1] = half.diagonal()
+    # The norm of the inverse and the trace bound the eigenvalues: most matrices need no closer look.
+    if 1.0 / (len(half) * np.linalg.norm(inverse)) < least and condition(matrix) < least:
+        return None
+    return np.asarray(inverse * units)
 
 
 def inverse_on(basis: FloatArray, information: FloatArray) -> FloatArray | None:
@@ -43,9 +76,5 @@ def inverse_on(basis: FloatArray, information: FloatArray) -> FloatArray | None:
     basis : ndarray, shape (k, r)
     information : ndarray, shape (k, k)
     """
-    reduced = basis.T @ information @ basis
-    if not np.isfinite(reduced).all() or condition(reduced) < SINGULAR:
-        return None
-    scale = 1.0 / np.sqrt(np.diag(reduced))
-    inverse = np.linalg.inv(reduced * np.outer(scale, scale)) * np.outer(scale, scale)
-    return np.asarray(basis @ inverse @ basis.T)
+    inverse = regular_inverse(basis.T @ information @ basis, SINGULAR)
+    return None if inverse is None else np.asarray(basis @ inverse @ basis.T)

@@ -10,7 +10,7 @@ from zoo import BY_NAME, EVEN, NAMES, central_jacobian, problem_of
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.fiml import information
 from fosa_sem.fiml.information import (
-    expected_form,
+    expected_forms,
     moment_information,
     moment_jacobian,
     moment_scores,
@@ -101,7 +101,7 @@ def test_the_quadratic_form_is_that_of_the_expected_information(
     change = change + change.T
     vector = _vector(rng.standard_normal(P), change)
     matrix = moment_information(patterns, *moments, "expected")
-    assert_allclose(expected_form(patterns, moments[1], vector[:P], change), vector @ matrix @ vector, rtol=1e-10)
+    assert_allclose(expected_forms(patterns, moments[1], [(vector[:P], change)]), vector @ matrix @ vector, rtol=1e-10)
 
 
 def test_precisions_of_patterns_are_padded_inverses(values: np.ndarray, moments: tuple) -> None:
