@@ -233,7 +233,9 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="lavaan's function whose defaults complete the model (default: sem)",
     )
     parser.add_argument(
-        "--engine", default="native", metavar="NAME",
+        "--engine",
+        default="native",
+        metavar="NAME",
         help="finds the estimates: native (default), semopy or lavaan (in R)",
     )
     parser.add_argument(
