@@ -106,6 +106,16 @@ def _is(table: pd.DataFrame, quantity: str, *names: str) -> BoolArray:
     return found & table["name"].isin(names).to_numpy() if names else found
 
 
+def _undetermined_scores(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    bartlett = table["name"].str.endswith("(Bartlett)") & table["ours"].isna()
+    return _is(table, "factor score") & bartlett.to_numpy()
+
+
+def _indices_of_composites(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    about = _is(table, "modification index") | _is(table, "expected change")
+    return about & bool(results.fit.table.names.composites)
+
+
 KNOWN = (
     Deviation(
         reason="critical N: NaN there if chi-square is exactly 0, 1 here", versions=("0.6",), applies=_critical_n
@@ -138,6 +148,15 @@ KNOWN = (
     Deviation(
         reason="the baseline test of two-stage fits has another scaling factor in 0.6-14; 0.7 has ours",
         versions=("0.6",), applies=_two_stage_baseline,
+    ),
+    Deviation(
+        reason="a Bartlett score that a row's values do not determine is NaN; 0.6-14 gives the smallest solution of many",
+        versions=("0.6",), applies=_undetermined_scores,
+    ),
+    Deviation(
+        reason="modification indices beside composites: 0.6-14 loses the composites in the model that it extends; ours "
+        "foretell the chi-square difference",
+        versions=("0.6",), applies=_indices_of_composites,
     ),
 )  # fmt: skip
 """In the order in which they are tried."""

@@ -17,9 +17,10 @@ from r_bridge.session import call, require_r, warn
 TABLES = (
     "parameterEstimates", "standardizedSolution", "fitMeasures", "modindices", "rsquare", "nobs", "logLik",
     "fitted.mean", "fitted.cov", "sampstat.mean", "sampstat.cov", "residuals.mean", "residuals.cov", "coverage",
-    "patterns", "coef", "vcov", "free", "parTable", "cases", "lavPredict", "conditional", "options",
+    "patterns", "coef", "vcov", "free", "parTable", "cases", "lavPredict", "lavPredict.ML",
+    "conditional", "options",
 )  # fmt: skip
-PER_ROW = ("lavPredict", "conditional", "cases")
+PER_ROW = ("lavPredict", "lavPredict.ML", "conditional", "cases")
 """Tables with a row for every row that lavaan used; ``cases`` last, as it orders the others."""
 
 
@@ -40,8 +41,8 @@ class LavaanFit(Mapping[str, pd.DataFrame]):
         What R warned of.
     tables : mapping of str to DataFrame
         Columns are lavaan's own. Matrices have the variables as index and columns, with a level ``group`` first if
-        there are several groups. One-dimensional tables have one column ``value``. ``cases``, ``lavPredict`` and
-        ``conditional`` (the data with E[missing | observed] from ``fitted()`` in its holes) have a row for every row
+        there are several groups. One-dimensional tables have one column ``value``. ``cases``, ``lavPredict``,
+        ``lavPredict.ML`` (Bartlett) and ``conditional`` (the data with E[missing | observed] from ``fitted()`` in its holes) have a row for every row
         that lavaan used, in the order and with the index of the data; ``cases`` says where it stands and its group.
     failures : mapping of str to str
         Tables that R could not make, with its messages.

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fosa_sem import Moments, SemResults
 from fosa_sem.data.checks import column_parts
+from fosa_sem.imputation.factor_scores import ScoreMethod
 from r_bridge.lavaan import LavaanFit
 
 FloatArray = NDArray[np.float64]
@@ -20,7 +21,8 @@ KEYS = ["lhs", "op", "rhs", "group"]
 COLUMNS = ["quantity", "group", "name", "ours", "lavaan", "scale"]
 TABLES = (
     "parameterEstimates", "standardizedSolution", "fitMeasures", "rsquare", "nobs", "logLik", "fitted.mean",
-    "fitted.cov", "sampstat.mean", "sampstat.cov", "coverage", "vcov", "free", "cases", "lavPredict", "conditional",
+    "fitted.cov", "sampstat.mean", "sampstat.cov", "coverage", "vcov", "free", "cases", "lavPredict", "lavPredict.ML",
+    "conditional", "modindices",
 )  # fmt: skip
 """What lavaan is asked for."""
 
@@ -66,6 +68,8 @@ RULES = {
     "explained variance": Rule(unit="as it is", tolerance=3e-4, reason="1 less a standardised residual variance"),
     "fit measure": Rule(unit="max(1, |x|)", tolerance=1e-3, reason="smooth functions of log-likelihoods and moments"),
     "parameter covariance": Rule(unit="SE x SE", tolerance=2e-3, reason=_DIFFERENCES),
+    "modification index": Rule(unit="max(1, |x|)", tolerance=1e-3, reason="quotients of small gradients"),
+    "expected change": Rule(unit="SE", tolerance=2e-3, reason="quotients of small gradients"),
     "implied moment": Rule(unit="SD", tolerance=1e-4, reason=_TWO_OPTIMISERS),
     "H1 moment": Rule(unit="SD", tolerance=1e-4, reason=_EM),
     "factor score": Rule(unit="root mean square", tolerance=1e-3, reason="linear in the data"),
@@ -255,6 +259,21 @@ def _of_group(frame: pd.DataFrame, group: str, lavaan: LavaanFit) -> pd.DataFram
     return cast(pd.DataFrame, frame.xs(group, level=0)) if len(lavaan.group_labels) > 1 else frame
 
 
+def _modification_indices(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
+    if "modindices" not in lavaan or results.fit.audit.flat:
+        return []
+    both = aligned(results.modification_indices(), lavaan["modindices"], lavaan.group_labels)
+    both = both[both["mi"].notna() & both["mi_r"].notna()]  # what is not identified is left out by either
+    # (change / its SE)^2 is the index; where nothing would change, either is rounding.
+    error = both["sepc_all_r"].abs() / np.sqrt(both["mi_r"].clip(lower=1e-12))
+    return [
+        _piece("modification index", both["label_of_group"], both["name"], both["mi"], both["mi_r"],
+               np.maximum(1.0, both["mi_r"].abs())),
+        _piece("expected change", both["label_of_group"], both["name"], both["sepc_all"], both["sepc_all_r"],
+               np.maximum(error, 1e-6)),
+    ]  # fmt: skip
+
+
 def _coverage(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
     if "coverage" not in lavaan:
         return []
@@ -273,17 +292,26 @@ def _coverage(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
 
 
 def _factor_scores(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
-    if "lavPredict" not in lavaan or not results.latent_names:
+    if not results.latent_names:
         return []
-    theirs, at = lavaan["lavPredict"], _positions(lavaan)
+    return [
+        piece
+        for table, method in (("lavPredict", "regression"), ("lavPredict.ML", "bartlett"))
+        if table in lavaan
+        for piece in _scores(results, lavaan, table, method)
+    ]
+
+
+def _scores(results: SemResults, lavaan: LavaanFit, table: str, method: ScoreMethod) -> list[pd.DataFrame]:
+    theirs, at = lavaan[table], _positions(lavaan)
     sample = results.fit.sample
     given = np.sort(np.concatenate([sample.empty, *(g.rows for g in sample.groups)]))
-    mine = results.predict().set_axis(given, axis=0).reindex(at)
+    mine = results.predict(method=method).set_axis(given, axis=0).reindex(at)
     pieces = []
     for factor in results.latent_names:
         values = theirs[factor].to_numpy(dtype=float)
         size = float(np.sqrt(np.nanmean(np.square(values))))
-        name = "row " + _texts(theirs.index) + f", {factor}"
+        name = "row " + _texts(theirs.index) + f", {factor}" + (" (Bartlett)" if method == "bartlett" else "")
         pieces.append(_piece("factor score", lavaan["cases"]["group"], name, mine[factor], values, size))
     return pieces
 
@@ -328,5 +356,5 @@ def _texts(index: pd.Index) -> NDArray[np.object_]:
 
 _COLLECTORS: tuple[Callable[[SemResults, LavaanFit], list[pd.DataFrame]], ...] = (
     _counts, _fit_measures, _estimates, _standardized, _explained_variance, _parameter_covariances, _moments,
-    _coverage, _factor_scores, _conditional_expectations,
+    _modification_indices, _coverage, _factor_scores, _conditional_expectations,
 )  # fmt: skip

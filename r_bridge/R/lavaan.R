@@ -219,6 +219,7 @@ TABLES <- list(
   parTable = function(fit) frame_of(lavaan::parTable(fit)),
   cases = cases,
   lavPredict = factor_scores,
+  lavPredict.ML = function(fit) factor_scores(fit, "ML"),
   conditional = conditional_expectations,
   options = option_text
 )

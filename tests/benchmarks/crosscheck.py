@@ -50,10 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         print(line(file.stem, check, size, what), flush=True)
     if worst:
         size, where = max(worst)
-        print(
-            f"\n{len(worst)} cases that lavaan fits compared, {wrong} not as they should be; "
-            f"worst: {size:.3g} of the tolerance, {where}"
-        )
+        print(f"\n{len(worst)} cases that lavaan fits; {wrong} cases are not as they should be.")
+        print(f"The worst difference is {size:.3g} of its tolerance, {where}")
     return int(wrong > 0)
 
 
