@@ -28,7 +28,7 @@ def incremental_measures(chisq: float, df: int, base: float, base_df: int) -> di
     (James, Mulaik & Brett 1982), IFI (Bollen 1989), RNI (McDonald & Marsh 1990). Limits are lavaan's: without degrees
     of freedom CFI, TLI, RFI and NFI are 1, and RFI is 1 where it would be negative.
     """
-    rfi, nfi = 1.0, 1.0
+    rfi = nfi = math.nan if math.isnan(chisq + base) else 1.0
     if df > 0:
         nfi = _ratio(base - chisq, base) if df <= base_df else math.nan
         gain = base / base_df - chisq / df if base_df > 0 else 0.0
@@ -55,7 +55,7 @@ def noncentral_measures(
         What a correct model's chi-square is on average, per degree of freedom (robust versions: Brosseau-Liard &
         Savalei 2014; Zhang & Savalei 2023).
     """
-    if math.isnan(factor + base_factor + chisq):
+    if math.isnan(factor + base_factor + chisq + base):
         return dict.fromkeys(("cfi", "tli", "nnfi", "rni"), math.nan)
     if df == 0:  # what an active inequality costs shows; as lavaan, without a correction that is 0 / 0
         factor = base_factor = 1.0
