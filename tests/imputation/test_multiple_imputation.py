@@ -159,6 +159,14 @@ def test_estimates_are_pooled_by_rubins_rules(imputations: MultipleImputation, p
     assert pooled.nobs == 120
 
 
+def test_pooled_estimates_are_those_of_fiml(results: SemResults) -> None:
+    pooled = results.multiple_imputations(150).fit(MODEL)
+    difference = (pooled.params - results.params) / results.bse
+    # the Monte-Carlo error of 150 imputations is below .03; the means differ by the order of 1/n besides
+    assert difference.abs().max() < 0.15
+    assert_allclose(pooled.bse / results.bse, 1.0, atol=0.12)
+
+
 def test_defined_parameters_are_pooled_like_others(rng: np.random.Generator) -> None:
     data = pd.DataFrame(rng.standard_normal((150, 3)), columns=["x", "m", "y"])
     data["m"] += data["x"]
