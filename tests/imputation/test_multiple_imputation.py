@@ -105,6 +105,21 @@ def test_parquet_holds_what_long_gives(imputations: MultipleImputation, tmp_path
         imputations.to_parquet(tmp_path / "nowhere" / "imputations.parquet")
 
 
+def test_parquet_takes_whatever_types_holes_gave_a_column(tmp_path: Path, rng: np.random.Generator) -> None:
+    pytest.importorskip("pyarrow")
+    x = rng.standard_normal(60)
+    data = pd.DataFrame({"x": x, "y": (x + rng.standard_normal(60) > 0).astype(object), "note": None})
+    data.loc[:5, "y"] = None
+    made = impute(data, "y ~ x", 2)
+    read = read_table(made.to_parquet(tmp_path / "made.parquet", original=True))
+    assert read["y"].isna().sum() == 6
+    assert read["note"].isna().all()
+    mixed = impute(data.assign(note=[1, "a"] * 30), "y ~ x", 2)
+    with pytest.raises(DataError, match="Parquet cannot hold"):
+        mixed.to_parquet(tmp_path / "mixed.parquet")
+    assert not (tmp_path / "mixed.parquet").exists()
+
+
 def test_functions_are_applied_to_every_table(imputations: MultipleImputation) -> None:
     means = imputations.apply(lambda table: table["x1"].mean())
     assert means == [table["x1"].mean() for table in imputations]
