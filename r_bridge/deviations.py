@@ -150,7 +150,8 @@ KNOWN = (
         versions=("0.6",), applies=_two_stage_baseline,
     ),
     Deviation(
-        reason="a Bartlett score that a row's values do not determine is NaN; 0.6-14 gives the smallest solution of many",
+        reason="a Bartlett score that a row's values do not determine is NaN; "
+        "0.6-14 gives the smallest solution of many",
         versions=("0.6",), applies=_undetermined_scores,
     ),
     Deviation(

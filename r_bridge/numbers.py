@@ -294,9 +294,10 @@ def _coverage(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
 def _factor_scores(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]:
     if not results.latent_names:
         return []
+    methods: tuple[tuple[str, ScoreMethod], ...] = (("lavPredict", "regression"), ("lavPredict.ML", "bartlett"))
     return [
         piece
-        for table, method in (("lavPredict", "regression"), ("lavPredict.ML", "bartlett"))
+        for table, method in methods
         if table in lavaan
         for piece in _scores(results, lavaan, table, method)
     ]

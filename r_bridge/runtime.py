@@ -72,7 +72,7 @@ class RInfo:
         if self.r_version is None:
             return (Problem(self.r_failure or "R is not installed, or Rscript is not on the PATH", _cure_r()),)
         if self.lavaan_version is None:
-            return (Problem("R has no package lavaan", _cure_package("lavaan")),)
+            return (Problem("R has no package lavaan", cure_package("lavaan")),)
         return ()
 
     @property
@@ -217,5 +217,6 @@ def _cure_r() -> str:
     return "conda install -c conda-forge r-base r-lavaan"
 
 
-def _cure_package(name: str) -> str:
+def cure_package(name: str) -> str:
+    """The command that installs a package of R."""
     return f'Rscript -e \'install.packages("{name}", repos = "https://cloud.r-project.org")\''

@@ -24,7 +24,7 @@ from r_bridge.runtime import describe, r_info
 from r_bridge.wire import Packed, pack, unpack
 
 LOG = logging.getLogger("r_bridge")
-FILES = ("wire.R", "lavaan.R", "serve.R")
+FILES = ("wire.R", "lavaan.R", "mids.R", "serve.R")
 START = ("rpy2", "--quiet", "--no-save", "--no-restore-data")
 """How R starts: without loading what a former session left in the folder."""
 
@@ -69,18 +69,57 @@ def call(function: str, **arguments: object) -> Answer:
     DataError, OptionError
         If an argument cannot be handed over.
     """
-    packed = pack(arguments)
+    value, warned = _ask("serve", function, pack(arguments))
+    return Answer(unpack(_from_r(value)), warned)
+
+
+def make(function: str, **arguments: object) -> Any:
+    """Call a function of our R files whose value stays in R.
+
+    Parameters
+    ----------
+    function : str
+        Its name.
+    **arguments
+        See `r_bridge.wire.pack`.
+
+    Returns
+    -------
+    rpy2.rinterface.Sexp
+
+    Raises
+    ------
+    EngineError, MissingDependencyError, DataError, OptionError
+        As `call`.
+    """
+    return _ask("make", function, pack(arguments), "R")[0]
+
+
+def read(function: str, value: object) -> Answer:
+    """Call a function of our R files with an R object (`rpy2.rinterface` or `rpy2.robjects`).
+
+    Raises
+    ------
+    EngineError, MissingDependencyError
+        As `call`.
+    """
+    answer, warned = _ask("read", function, value, "R")
+    return Answer(unpack(_from_r(answer)), warned)
+
+
+def _ask(door: str, function: str, argument: Any, who: str = "lavaan") -> tuple[Any, tuple[str, ...]]:
+    """Value, still in R, and warnings of a function behind one of the doors of ``R/serve.R``."""
     with _LOCK:
-        serve = _server()
+        serve = _server_function(door)
         with _console() as said:
-            answer = _from_r(serve(_text(function), _to_r(packed)))
-    for text in said:
+            answer = serve(_text(function), _to_r(argument) if isinstance(argument, dict) else argument)
+        value, *others = (answer[list(answer.names).index(name)] for name in ("value", "warnings", "messages", "error"))
+        warned, messages, error = map(_from_r, others)
+    for text in (*said, *map(_line, messages)):
         LOG.info("R: %s", text)
-    for text in answer["messages"]:
-        LOG.info("R: %s", _line(text))
-    if answer["error"] is not None:
-        raise EngineError(f"lavaan stopped: {_line(answer['error'])}")
-    return Answer(unpack(answer["value"]), tuple(_line(text) for text in answer["warnings"]))
+    if error is not None:
+        raise EngineError(f"{who} stopped: {_line(error)}")
+    return value, tuple(_line(text) for text in warned)
 
 
 def _line(text: object) -> str:
@@ -117,7 +156,7 @@ def require_r() -> None:
 
 @cache
 def _server() -> Any:
-    """The one R function that we call, from files that are ours; starts R."""
+    """The R function that we call, from files that are ours; starts R."""
     if _hosted_by_r():
         raise EngineError(
             "this Python runs within R, which cannot be called from here; there, fosa_crosscheck() compares with lavaan"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import TypeVar, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import pandas as pd
 from fosa_sem.data.checks import check_column_values, check_table
 from fosa_sem.data.writing import atomic_path
 from fosa_sem.errors import DataError, MissingDependencyError, OptionError
+from fosa_sem.imputation.completion import FloatArray
 from fosa_sem.imputation.draws import ModelDraws
 from fosa_sem.imputation.pooled_sem import PooledSem, fit_imputations
 from fosa_sem.inference.fit import FimlFit
@@ -120,12 +121,7 @@ class MultipleImputation:
             raise OptionError(f"imputations are counted from 1 to {self.m}, got {i!r}; the incomplete table is .table")
         if self.draws is None:
             return self.stored[i - 1].copy()
-        frame, observed = self.table.copy(), self.draws.observed
-        values = self.draws.fill(int(i) - 1)
-        for j, name in enumerate(self.draws.variables):
-            if name in frame and not observed[:, j].all():
-                frame[name] = _as_before(values[:, j], frame[name])
-        return frame
+        return _with_values(self.table, self.draws, self.draws.fill(int(i) - 1))
 
     def to_frames(self) -> tuple[pd.DataFrame, ...]:
         """All completed tables at once, each as of `complete`."""
@@ -247,6 +243,8 @@ class MultipleImputation:
         ------
         OptionError
             For another suffix, or a place that cannot be written; no partial file is left.
+        DataError
+            For a column that Parquet cannot hold.
         MissingDependencyError
             Without pyarrow.
         """
@@ -258,11 +256,14 @@ class MultipleImputation:
             from pyarrow import parquet
         except ImportError:
             raise MissingDependencyError("Parquet needs pyarrow: pip install 'fosa-sem[io]'") from None
-        first = _numbered(self.complete(1), 1)
-        schema = pa.Schema.from_pandas(first, preserve_index=False)
+        incomplete = _with_values(self.table, self.draws, self.draws.values) if self.draws else self.table
+        try:
+            schema = pa.Table.from_pandas(_numbered(self.complete(1), 1), preserve_index=False).schema
+        except pa.ArrowException as error:
+            raise DataError(f"Parquet cannot hold this table ({error})") from None
         with atomic_path(target) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
             for i in range(0 if original else 1, self.m + 1):
-                table = _numbered(self.complete(i) if i else self.table, i)
+                table = _numbered(self.complete(i) if i else incomplete, i)
                 writer.write_table(pa.Table.from_pandas(table, schema=schema, preserve_index=False))
         return target
 
@@ -275,7 +276,16 @@ def _numbered(table: pd.DataFrame, i: int) -> pd.DataFrame:
     return pd.concat([front, table], axis=1)
 
 
-def _as_before(values: np.ndarray[Any, Any], column: pd.Series) -> pd.Series:
+def _with_values(table: pd.DataFrame, draws: ModelDraws, values: FloatArray) -> pd.DataFrame:
+    """The table with values in place of the columns that have holes."""
+    frame, observed = table.copy(), draws.observed
+    for j, name in enumerate(draws.variables):
+        if name in frame and not observed[:, j].all():
+            frame[name] = _as_before(values[:, j], frame[name])
+    return frame
+
+
+def _as_before(values: FloatArray, column: pd.Series) -> pd.Series:
     """The values in the column's nullable type, if it has one that holds them."""
     series = pd.Series(values, index=column.index, name=column.name)
     if isinstance(column.dtype, np.dtype):

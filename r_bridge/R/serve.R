@@ -1,9 +1,20 @@
-# The one door for Python: calls a function of this environment with data, and leaves R as it was.
+# The doors for Python: each calls a function of this environment and leaves R as it was. What goes through the first
+# is data both ways; the second gives an R object, the third takes one.
 
 SERVED <- c("fit_tables", "exact_tables", "engine_fit", "known_options")
+MADE <- c("mids_of")
+READ <- c("tables_of_mids")
 
 serve <- function(name, packed) {
   guarded(function() pack(do.call(get(match.arg(name, SERVED), envir = HERE), unpack(packed), quote = TRUE)))
+}
+
+make <- function(name, packed) {
+  guarded(function() do.call(get(match.arg(name, MADE), envir = HERE), unpack(packed), quote = TRUE))
+}
+
+read <- function(name, value) {
+  guarded(function() pack(get(match.arg(name, READ), envir = HERE)(value)))
 }
 
 HERE <- environment()

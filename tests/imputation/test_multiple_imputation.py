@@ -105,6 +105,21 @@ def test_parquet_holds_what_long_gives(imputations: MultipleImputation, tmp_path
         imputations.to_parquet(tmp_path / "nowhere" / "imputations.parquet")
 
 
+def test_parquet_takes_whatever_types_holes_gave_a_column(tmp_path: Path, rng: np.random.Generator) -> None:
+    pytest.importorskip("pyarrow")
+    x = rng.standard_normal(60)
+    data = pd.DataFrame({"x": x, "y": (x + rng.standard_normal(60) > 0).astype(object), "note": None})
+    data.loc[:5, "y"] = None
+    made = impute(data, "y ~ x", 2)
+    read = read_table(made.to_parquet(tmp_path / "made.parquet", original=True))
+    assert read["y"].isna().sum() == 6
+    assert read["note"].isna().all()
+    mixed = impute(data.assign(note=[1, "a"] * 30), "y ~ x", 2)
+    with pytest.raises(DataError, match="Parquet cannot hold"):
+        mixed.to_parquet(tmp_path / "mixed.parquet")
+    assert not (tmp_path / "mixed.parquet").exists()
+
+
 def test_functions_are_applied_to_every_table(imputations: MultipleImputation) -> None:
     means = imputations.apply(lambda table: table["x1"].mean())
     assert means == [table["x1"].mean() for table in imputations]
@@ -157,6 +172,14 @@ def test_estimates_are_pooled_by_rubins_rules(imputations: MultipleImputation, p
     assert_allclose(pooled.bse, frame["se"][free])
     assert_allclose(np.sqrt(np.diag(pooled.vcov())), frame["se"][free], rtol=1e-10)
     assert pooled.nobs == 120
+
+
+def test_pooled_estimates_are_those_of_fiml(results: SemResults) -> None:
+    pooled = results.multiple_imputations(150).fit(MODEL)
+    difference = (pooled.params - results.params) / results.bse
+    # the Monte-Carlo error of 150 imputations is below .03; the means differ by the order of 1/n besides
+    assert difference.abs().max() < 0.15
+    assert_allclose(pooled.bse / results.bse, 1.0, atol=0.12)
 
 
 def test_defined_parameters_are_pooled_like_others(rng: np.random.Generator) -> None:
