@@ -75,6 +75,7 @@ def saturated_moments(patterns: MissingPatterns, tolerance: float = TOLERANCE) -
     """
     mean, variance = available_case_moments(patterns)
     cov, scale = np.diag(variance), np.sqrt(variance)
+    units = np.concatenate([scale, np.outer(scale, scale).ravel()])
     ev = evaluate(patterns, mean, cov)
     steps: list[tuple[FloatArray, FloatArray]] = []
     for _ in range(MAX_STEPS):
@@ -84,11 +85,10 @@ def saturated_moments(patterns: MissingPatterns, tolerance: float = TOLERANCE) -
         if _distance(ev, step[0] - mean, step[1] - cov) < tolerance:
             final = evaluate(patterns, *step)
             return SaturatedMoments(mean=step[0], cov=step[1], loglik=final.loglik, converged=True, degenerate=False)
-        there = _standardised(step, scale)
-        steps = [*steps[-MEMORY:], (there, there - _standardised((mean, cov), scale))]
+        steps = [*steps[-MEMORY:], (_flat(*step) / units, _flat(step[0] - mean, step[1] - cov) / units)]
         further = None
         if len(steps) > 1:
-            further = _extrapolated(patterns, steps, scale, ev.loglik)
+            further = _extrapolated(patterns, steps, units, ev.loglik)
             steps = steps if further else []
         mean, cov, ev = further or (*step, evaluate(patterns, *step))
     return SaturatedMoments(mean=mean, cov=cov, loglik=ev.loglik, converged=False, degenerate=False)
@@ -96,25 +96,25 @@ def saturated_moments(patterns: MissingPatterns, tolerance: float = TOLERANCE) -
 
 def _em_step(ev: NormalEvaluation, mean: FloatArray, cov: FloatArray) -> tuple[FloatArray, FloatArray]:
     shift = ev.first / ev.n
-    new = ev.second / ev.n - np.outer(shift, shift)
+    new = ev.second / ev.n - shift * shift[:, None]
     return mean + shift, (new + new.T) / 2.0
 
 
 def _extrapolated(
-    patterns: MissingPatterns, steps: list[tuple[FloatArray, FloatArray]], scale: FloatArray, least: float
+    patterns: MissingPatterns, steps: list[tuple[FloatArray, FloatArray]], units: FloatArray, least: float
 ) -> tuple[FloatArray, FloatArray, NormalEvaluation] | None:
     """Where the last EM steps (end, way) would lead if their ways changed linearly; None if that is no gain."""
     ends, ways = (np.array(part) for part in zip(*steps, strict=True))
-    bends = np.diff(ways, axis=0)
-    length = np.sqrt((bends**2).sum(axis=1))
+    bends = ways[1:] - ways[:-1]
+    length = np.sqrt(np.einsum("ij,ij->i", bends, bends))
     if not length.all():
         return None
     bends /= length[:, None]
     gram = bends @ bends.T + 1e-12 * np.eye(len(bends))
     share = np.linalg.solve(gram, bends @ ways[-1]) / length
-    p = len(scale)
-    end = ends[-1] - share @ np.diff(ends, axis=0)
-    mean, cov = end[:p] * scale, end[p:].reshape(p, p) * np.outer(scale, scale)
+    p = patterns.n_variables
+    end = (ends[-1] - share @ (ends[1:] - ends[:-1])) * units
+    mean, cov = end[:p], end[p:].reshape(p, p)
     try:
         ev = evaluate(patterns, mean, cov)
     except np.linalg.LinAlgError:
@@ -122,11 +122,11 @@ def _extrapolated(
     return (mean, cov, ev) if ev.loglik >= least else None
 
 
-def _standardised(moments: tuple[FloatArray, FloatArray], scale: FloatArray) -> FloatArray:
-    return np.concatenate([moments[0] / scale, (moments[1] / np.outer(scale, scale)).ravel()])
+def _flat(mean: FloatArray, cov: FloatArray) -> FloatArray:
+    return np.concatenate([mean, cov.ravel()])
 
 
 def _distance(ev: NormalEvaluation, mean: FloatArray, cov: FloatArray) -> float:
     """N [d' P d + tr(P D P D) / 2]: twice the gain in log-likelihood that the step promises, free of units."""
     scaled = ev.precision @ cov
-    return ev.n * float(mean @ ev.precision @ mean + 0.5 * (scaled * scaled.T).sum())
+    return ev.n * float(mean @ ev.precision @ mean + 0.5 * np.vdot(scaled, scaled.T))

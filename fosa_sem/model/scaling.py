@@ -13,13 +13,13 @@ FloatArray = NDArray[np.float64]
 
 def correlation(matrix: FloatArray) -> FloatArray:
     """A matrix with positive diagonal, scaled to a unit diagonal."""
-    scale = np.sqrt(np.diag(matrix))
-    return np.asarray(matrix / np.outer(scale, scale))
+    scale = np.sqrt(matrix.diagonal())
+    return np.asarray(matrix / (scale * scale[:, None]))
 
 
 def correlation_eigenvalues(matrix: FloatArray) -> FloatArray:
     """Eigenvalues on the correlation scale, ascending; a single -inf if the diagonal is not positive and finite."""
-    if not np.isfinite(matrix).all() or np.any(np.diag(matrix) <= 0):
+    if not np.isfinite(matrix).all() or (matrix.diagonal() <= 0).any():
         return np.array([-math.inf])
     return np.asarray(np.linalg.eigvalsh(correlation(matrix)))
 
