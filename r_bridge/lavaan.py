@@ -43,7 +43,8 @@ class LavaanFit(Mapping[str, pd.DataFrame]):
         Columns are lavaan's own. Matrices have the variables as index and columns, with a level ``group`` first if
         there are several groups. One-dimensional tables have one column ``value``. ``cases``, ``lavPredict``,
         ``lavPredict.ML`` (Bartlett) and ``conditional`` (the data with E[missing | observed] from ``fitted()`` in its
-        holes) have a row for every row that lavaan used, in the order and with the index of the data; ``cases`` says where it stands and its group.
+        holes) have a row for every row that lavaan used, in the order and with the index of the data; ``cases`` says
+        where it stands and its group.
     failures : mapping of str to str
         Tables that R could not make, with its messages.
     turned : tuple of str

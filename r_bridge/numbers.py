@@ -295,12 +295,7 @@ def _factor_scores(results: SemResults, lavaan: LavaanFit) -> list[pd.DataFrame]
     if not results.latent_names:
         return []
     methods: tuple[tuple[str, ScoreMethod], ...] = (("lavPredict", "regression"), ("lavPredict.ML", "bartlett"))
-    return [
-        piece
-        for table, method in methods
-        if table in lavaan
-        for piece in _scores(results, lavaan, table, method)
-    ]
+    return [piece for table, method in methods if table in lavaan for piece in _scores(results, lavaan, table, method)]
 
 
 def _scores(results: SemResults, lavaan: LavaanFit, table: str, method: ScoreMethod) -> list[pd.DataFrame]:
