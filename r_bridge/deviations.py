@@ -106,9 +106,20 @@ def _is(table: pd.DataFrame, quantity: str, *names: str) -> BoolArray:
     return found & table["name"].isin(names).to_numpy() if names else found
 
 
+def _bartlett(table: pd.DataFrame) -> BoolArray:
+    return _is(table, "factor score") & table["name"].str.endswith("(Bartlett)").to_numpy()
+
+
 def _undetermined_scores(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
-    bartlett = table["name"].str.endswith("(Bartlett)") & table["ours"].isna()
-    return _is(table, "factor score") & bartlett.to_numpy()
+    return _bartlett(table) & table["ours"].isna().to_numpy()
+
+
+def _factors_of_factors(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
+    observed = set(results.fit.table.names.observed)
+    measured = {row.lhs for row in results.fit.table.rows if row.op == "=~" and row.rhs in observed}
+    others = tuple(f", {name} (Bartlett)" for name in results.latent_names if name not in measured)
+    no_indicator = table["name"].str.endswith(others) if others else pd.Series(False, index=table.index)
+    return _bartlett(table) & (table["lavaan"].isna() | no_indicator).to_numpy()
 
 
 def _indices_of_composites(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
@@ -153,6 +164,11 @@ KNOWN = (
         reason="a Bartlett score that a row's values do not determine is NaN; "
         "0.6-14 gives the smallest solution of many",
         versions=("0.6",), applies=_undetermined_scores,
+    ),
+    Deviation(
+        reason="NaN if a factor has no value at all, the latent mean on complete data if it has no indicator "
+        "(factor of factors)",
+        versions=("0.6",), applies=_factors_of_factors,
     ),
     Deviation(
         reason="modification indices beside composites: 0.6-14 loses the composites in the model that it extends; ours "

@@ -306,7 +306,8 @@ def _scores(results: SemResults, lavaan: LavaanFit, table: str, method: ScoreMet
     pieces = []
     for factor in results.latent_names:
         values = theirs[factor].to_numpy(dtype=float)
-        size = float(np.sqrt(np.nanmean(np.square(values))))
+        seen = values[~np.isnan(values)]
+        size = float(np.sqrt(np.mean(np.square(seen)))) if len(seen) else 1.0
         name = "row " + _texts(theirs.index) + f", {factor}" + (" (Bartlett)" if method == "bartlett" else "")
         pieces.append(_piece("factor score", lavaan["cases"]["group"], name, mine[factor], values, size))
     return pieces
