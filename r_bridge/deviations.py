@@ -54,18 +54,16 @@ def _incomplete_exogenous(results: SemResults, lavaan: LavaanFit, table: pd.Data
 
 
 def _outcome_before_factor(results: SemResults, lavaan: LavaanFit, table: pd.DataFrame) -> BoolArray:
-    """Observed variables with a residual of their own, that a latent variable depends on."""
+    """Whether a latent variable depends on an observed one that lavaan counts among the outcomes."""
     rows, names = results.fit.table.rows, results.fit.table.names
-    indicators = {row.rhs for row in rows if row.op == "=~"}
-    observed = set(names.observed) - indicators
-    outcomes = observed & {
-        name for row in rows if (row.op == "~" or (row.op in ("~1", "~~") and row.user)) for name in (row.lhs, row.rhs)
-        if name == row.lhs or row.op == "~~"
-    }  # fmt: skip
-    reached = set(outcomes)
-    reached |= {n for r in rows if r.op == "~~" and {r.lhs, r.rhs} & outcomes for n in (r.lhs, r.rhs)} - observed
-    edges = [(r.rhs, r.lhs) if r.op == "~" else (r.lhs, r.rhs) for r in rows if r.op in ("~", "=~")]
-    while grown := {effect for cause, effect in edges if cause in reached} - reached:
+    outcomes = {row.lhs for row in rows if row.op == "~" or (row.op == "~1" and row.user)}
+    outcomes |= {name for row in rows if row.op == "~~" and row.user for name in (row.lhs, row.rhs)}
+    outcomes &= set(names.observed) - {row.rhs for row in rows if row.op == "=~"}
+    # What is reached from these: by a covariance, then along the directed effects.
+    covary = [{row.lhs, row.rhs} for row in rows if row.op == "~~"]
+    reached = outcomes | (set().union(*(pair for pair in covary if pair & outcomes)) & set(names.latent))
+    effects = [(row.rhs, row.lhs) if row.op == "~" else (row.lhs, row.rhs) for row in rows if row.op in ("~", "=~")]
+    while grown := {effect for cause, effect in effects if cause in reached} - reached:
         reached |= grown
     return _is(table, "factor score") & bool(reached & set(names.latent))
 

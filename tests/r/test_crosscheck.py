@@ -313,6 +313,41 @@ def test_exogenous_holes_products_and_odd_types_agree() -> None:
         assert check.ok, check.summary()
 
 
+MEASURED = "f =~ y1 + y2 + y3 + y4\n"
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(
+    ("model", "excused"),
+    [
+        (MEASURED + "f ~ m\nm ~ x", True),  # an observed outcome before the factor
+        (MEASURED + "z ~ m\nm ~ x\nf ~ z", True),
+        (MEASURED + "z ~ x\nz ~~ f", True),
+        (MEASURED + "f ~ x\nz ~ f", False),  # after it
+        (MEASURED + "f ~ m + x", False),
+    ],
+)
+def test_factor_scores_are_excused_only_where_lavaan_leaves_something_out(model: str, excused: bool) -> None:
+    rng = np.random.default_rng(3)
+    x, m, f, z = rng.standard_normal((4, 300))
+    m, f, z = m + 0.6 * x, f + 0.7 * m + 0.4 * x, z + 0.5 * f
+    data = pd.DataFrame({"x": x, "m": m, "z": z, **{f"y{i}": f + rng.standard_normal(300) for i in range(1, 5)}})
+    check = crosscheck(fs.sem(model, data))
+    assert check.ok, check.summary()
+    scores = check.table[(check.table["quantity"] == "factor score") & ~check.table["name"].str.endswith("(Bartlett)")]
+    assert scores["verdict"].str.startswith("known: 0.6-14 leaves out of factor scores").any() == excused
+
+
+@pytest.mark.r
+@pytest.mark.filterwarnings("ignore::fosa_sem.errors.CoverageWarning")
+def test_a_pair_that_nobody_has_is_excused() -> None:
+    data = BY_NAME["cfa"].data()
+    data.loc[data["x1"].notna(), "x2"] = np.nan
+    check = crosscheck(BY_NAME["cfa"].fit(data.dropna(how="all")))
+    assert check.ok, check.summary()
+    assert check.table["verdict"].str.contains("a covariance nobody observed").any()
+
+
 @pytest.mark.r
 def test_a_turned_factor_is_turned_back() -> None:
     rng = np.random.default_rng(2)
