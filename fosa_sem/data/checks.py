@@ -78,7 +78,7 @@ def _unknown(name: str, columns: Sequence[str]) -> str:
 
 def column_parts(data: pd.DataFrame, name: str) -> tuple[str, ...]:
     """The columns behind a variable: ``x:z`` is the product of two, unless the data have a column of that name."""
-    return (name,) if name in data.columns or ":" not in name else tuple(name.split(":"))
+    return (name,) if ":" not in name or name in data.columns else tuple(name.split(":"))
 
 
 def take_column(data: pd.DataFrame, name: str) -> pd.Series:
@@ -142,12 +142,12 @@ def as_float(column: pd.Series) -> FloatArray:
         For text, dates or complex values.
     """
     name, dtype = column.name, column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+        return np.asarray(column.to_numpy(), dtype=np.float64)
     if isinstance(dtype, pd.CategoricalDtype):
         raise DataError(f"column {name!r} is categorical: give numbers (ordinal indicators are not supported yet)")
     if pd.api.types.is_complex_dtype(dtype):
         raise DataError(f"column {name!r} has complex values; the model needs real numbers")
-    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
-        return np.asarray(column.to_numpy(), dtype=np.float64)
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if pd.api.types.is_object_dtype(dtype):

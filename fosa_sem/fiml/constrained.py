@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from fosa_sem.fiml.optimizer import MAX_ITERATIONS, Climb, ValueAndGradient
+from fosa_sem.fiml.optimizer import MAX_ITERATIONS, UNSEEN, Climb, ValueAndGradient
+from fosa_sem.model.scaling import regular_inverse
 
 FloatArray = NDArray[np.float64]
 
@@ -249,10 +250,12 @@ def climb_within(
 
 def positive_definite(metric: FloatArray) -> FloatArray:
     """A metric with directions that it does not see given a little length, on the correlation scale."""
+    if regular_inverse(metric, UNSEEN) is not None:
+        return metric
     diagonal = np.diag(metric)
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(metric / np.outer(scale, scale))
-    floored = (vectors * np.maximum(values, 1e-8 * max(values.max(initial=0.0), 1e-300))) @ vectors.T
+    floored = (vectors * np.maximum(values, UNSEEN * max(values.max(initial=0.0), 1e-300))) @ vectors.T
     return np.asarray(floored * np.outer(scale, scale))
 
 

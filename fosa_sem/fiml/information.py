@@ -121,8 +121,9 @@ def _pattern_scores(patterns: MissingPatterns, mean: FloatArray, V: FloatArray) 
 
 @cache
 def lower_triangle(p: int) -> tuple[IntArray, IntArray]:
-    """Rows and columns of the entries of a lower triangle, row by row."""
+    """Rows and columns of the entries of a lower triangle, row by row; kept, and so not to be written to."""
     row, col = np.tril_indices(p)
+    row.flags.writeable = col.flags.writeable = False
     return row, col
 
 
@@ -132,7 +133,9 @@ def _places(p: int) -> tuple[IntArray, FloatArray]:
     row, col = lower_triangle(p)
     places = np.zeros((p, p), dtype=np.intp)
     places[row, col] = places[col, row] = np.arange(len(row))
-    return places, np.where(row == col, 0.5, 1.0)
+    weight = np.where(row == col, 0.5, 1.0)
+    places.flags.writeable = weight.flags.writeable = False
+    return places, weight
 
 
 def _pick(sums: FloatArray, p: int) -> FloatArray:

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy.linalg import lapack
+
+from fosa_sem.model.scaling import regular_inverse
 
 FloatArray = NDArray[np.float64]
 ValueAndGradient = Callable[[FloatArray], tuple[float, FloatArray]]
 
-SCORING_TOLERANCE = 0.1
+SCORING_TOLERANCE = 1.0
 """Scoring stops when the next step promises less than this in log-likelihood: it only provides the start."""
 TOLERANCE = 1e-11
 """The same for the final climb."""
+UNSEEN = 1e-8
+"""Smallest over largest eigenvalue of a metric below which a direction counts as unseen by it."""
 MOST_DAMPING = 1e12
 MAX_ITERATIONS = 40
 """Of one climb; some ten do on an ordinary hill, and where 40 do not, the next climb knows better or nobody does."""
@@ -89,14 +93,12 @@ def damped_newton(
 
 def _damped_solve(information: FloatArray, gradient: FloatArray, damping: float) -> FloatArray | None:
     """Step on the correlation scale; None if the damped information is not positive definite."""
-    diagonal = np.abs(np.diag(information))
+    diagonal = np.abs(information.diagonal())
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = information * np.outer(scale, scale) + damping * np.eye(len(gradient))
-    try:
-        root = np.linalg.cholesky(scaled)
-    except np.linalg.LinAlgError:
-        return None
-    return np.asarray(scale * linalg.cho_solve((root, True), scale * gradient, check_finite=False))
+    scaled = information * (scale * scale[:, None])
+    scaled.reshape(-1)[:: len(scaled) + 1] += damping
+    _, solved, failed = lapack.dposv(scaled, scale * gradient, lower=True)
+    return None if failed else np.asarray(scale * solved)
 
 
 def quasi_newton(objective: ValueAndGradient, start: FloatArray, information: FloatArray) -> Climb:
@@ -134,10 +136,13 @@ def quasi_newton(objective: ValueAndGradient, start: FloatArray, information: Fl
 
 def _inverse(information: FloatArray) -> FloatArray:
     """Inverse on the correlation scale, with directions without information left unscaled."""
+    regular = regular_inverse(information, UNSEEN)
+    if regular is not None:
+        return regular
     diagonal = np.diag(information)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(information * np.outer(scale, scale))
-    inverse = (vectors / np.maximum(values, 1e-8 * values.max(initial=0.0))) @ vectors.T
+    inverse = (vectors / np.maximum(values, UNSEEN * values.max(initial=0.0))) @ vectors.T
     return np.asarray(inverse * np.outer(scale, scale))
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
+from scipy.linalg import lapack
 
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.data.sample import Sample
@@ -144,8 +145,10 @@ class FitProblem:
         information = np.zeros((len(theta),) * 2)
         for ram, patterns in zip(self.maps, self.patterns, strict=True):
             at = ram.matrices(theta)
-            whiten = np.linalg.inv(np.linalg.cholesky(ram.moments(at)[1])).T
-            mean, left, right = (part @ whiten for part in ram.factored_jacobian(at))
+            root, failed = lapack.dpotrf(ram.moments(at)[1], lower=True)
+            if failed:
+                raise np.linalg.LinAlgError("the implied covariance matrix is not positive definite")
+            mean, left, right = ram.factored_jacobian(at) @ lapack.dtrtri(root, lower=True)[0].T
             mixed = left @ right.T
             information += patterns.n_rows * (mean @ mean.T + (left @ left.T) * (right @ right.T) + mixed * mixed.T)
         return information

@@ -234,7 +234,6 @@ def _spans(statements: tuple[Statement, ...]) -> dict[str, SourceSpan]:
 
 
 def _check_latent(names: VariableNames, data: pd.DataFrame) -> None:
-    columns = set(data.columns) if isinstance(data, pd.DataFrame) else set()
-    clash = [name for name in names.latent if name in columns]
+    clash = [name for name in names.latent if isinstance(data, pd.DataFrame) and name in data.columns]
     if clash:
         raise DataError(f"{clash[0]!r} is a latent variable of the model and a column of the data; rename one of them")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.fiml.engines.native import NativeEngine
+from fosa_sem.fiml.information import lower_triangle
 from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.saturated import available_case_moments, saturated_moments
@@ -124,7 +125,7 @@ def _fitted_baseline(problem: FitProblem, pairs: list[tuple[int, int]]) -> list[
 def _as_tested(problem: FitProblem, moments: tuple[MomentPair, ...], pairs: list[tuple[int, int]]) -> TestedModel:
     """At its maximum; its parameters are moments themselves, so that its slopes are zeros and ones."""
     p = len(problem.table.names.observed)
-    row, col = np.tril_indices(p)
+    row, col = lower_triangle(p)
     is_pair = np.isin(row * p + col, [i * p + j for i, j in pairs])
     free = np.concatenate([np.ones(p, dtype=bool), (row == col) | is_pair]) & modelled_moments(problem)
     own = np.eye(len(free))[:, free]

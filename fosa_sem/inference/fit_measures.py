@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from fosa_sem.fiml.information import expected_forms
+from fosa_sem.fiml.information import expected_forms, lower_triangle
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.indices import (
     RMSEA_CLOSE,
@@ -166,7 +166,7 @@ def _goodness_measures(fit: FimlFit) -> dict[str, float]:
     """
     kept = fit.saturated.kept
     p = len(fit.table.names.observed)
-    lower = np.tril_indices(p)
+    lower = lower_triangle(p)
     cov_kept = np.zeros((p, p))
     cov_kept[lower] = kept[p:]
     cov_kept = np.maximum(cov_kept, cov_kept.T)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.errors import IdentificationError
+from fosa_sem.fiml.information import lower_triangle
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import meeting_constraints, starting_values
 from fosa_sem.model.labels import row_name
@@ -76,7 +77,7 @@ def _jacobian(problem: FitProblem, theta: FloatArray) -> FloatArray:
     for ram, moments in zip(problem.maps, problem.saturated, strict=True):
         scale = np.sqrt(np.diag(moments.cov))
         d_mean, d_cov = ram.jacobian(theta)
-        lower = np.tril_indices(len(scale))
+        lower = lower_triangle(len(scale))
         parts += [(d_mean / scale).T, (d_cov / np.outer(scale, scale))[:, lower[0], lower[1]].T]
     return np.vstack(parts)
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from fosa_sem.fiml.information import lower_triangle
+
 FloatArray = NDArray[np.float64]
 
 RMSEA_LEVEL = 0.90
@@ -161,7 +163,7 @@ def residual_measures(
         The model has a mean structure.
     """
     p = len(m)
-    lower = np.tril_indices(p)
+    lower = lower_triangle(p)
     pairs = p * (p + 1) / 2
     s, sigma = np.sqrt(np.diag(S)), np.sqrt(np.diag(Sigma))
     correlation = S / np.outer(s, s) - Sigma / np.outer(sigma, sigma)

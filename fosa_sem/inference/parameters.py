@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from fosa_sem.inference.bootstrap import IntervalType, row_intervals
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.fmi import missing_information
 from fosa_sem.inference.standardized import (
+    StandardizedType,
     definitions,
     delta_se,
     inference_columns,
@@ -50,15 +52,19 @@ def parameter_estimates(
         lhs op rhs label group est se z pvalue ci_lower ci_upper; se 0 and z NaN for what is fixed, pvalue NaN
         on a bound, group 0 for ``:=``.
     """
-    columns = parameter_columns(fit, level=level, standardized=standardized, fmi=fmi, boot_ci_type=boot_ci_type)
+    scales = get_args(StandardizedType) if standardized else ()
+    columns = parameter_columns(fit, level=level, scales=scales, fmi=fmi, boot_ci_type=boot_ci_type)
     return pd.DataFrame(columns)
 
 
 def parameter_columns(
-    fit: FimlFit, *, level: float = 0.95, standardized: bool = False, fmi: bool = False,
+    fit: FimlFit, *, level: float = 0.95, scales: Sequence[StandardizedType] = (), fmi: bool = False,
     boot_ci_type: IntervalType = "perc",
 ) -> dict[str, Any]:  # fmt: skip
-    """The columns of `parameter_estimates` by name, lists of text and numbers or arrays of float."""
+    """The columns of `parameter_estimates` by name, lists of text and numbers or arrays of float.
+
+    ``scales`` are the standardised solutions to add, as columns std_lv, std_all, std_nox.
+    """
     jacobian = row_jacobian(fit.table)
     values = fit.estimates().astype(float)
     defined = definitions(fit, values, jacobian)
@@ -79,10 +85,9 @@ def parameter_columns(
         columns["ci_lower"], columns["ci_upper"] = limits.T
     # A Wald test knows nothing of a bound that stops the estimate: lavaan gives no p-value there.
     columns["pvalue"][_rows_at_bounds(fit)] = np.nan
-    if standardized:
-        for column, kind in (("std_lv", "std.lv"), ("std_all", "std.all"), ("std_nox", "std.nox")):
-            scaled = standardized_values(fit, fit.theta, kind).astype(float)  # type: ignore[arg-type]
-            columns[column] = np.array([*scaled, *(d.value for d in definitions(fit, scaled, jacobian))])
+    for kind in scales:
+        scaled = standardized_values(fit, fit.theta, kind).astype(float)
+        columns[kind.replace(".", "_")] = np.array([*scaled, *(d.value for d in definitions(fit, scaled, jacobian))])
     if fmi:
         columns["fmi"] = missing_information(fit, slopes)
     return columns

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.errors import OptionError
+from fosa_sem.fiml.information import lower_triangle
 from fosa_sem.inference.fit import FimlFit
 from fosa_sem.inference.moments import Moments, named_moments
 from fosa_sem.inference.options import TWO_STAGE
@@ -83,7 +84,7 @@ def _known(fit: FimlFit, group: int, mean: FloatArray, cov: FloatArray) -> Momen
 def _divided(fit: FimlFit, kind: ResidualType, pairs: list[MomentPair]) -> list[MomentPair]:
     """Raw residuals over their standard errors."""
     p = len(pairs[0][0])
-    row, col = np.tril_indices(p)
+    row, col = lower_triangle(p)
     out = []
     variances = _variances(fit, kind)
     for (mean, cov), (_, observed), spread in zip(pairs, fit.saturated.at, variances, strict=True):

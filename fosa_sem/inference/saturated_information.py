@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.information import InformationKind, moment_information
+from fosa_sem.fiml.information import InformationKind, lower_triangle, moment_information
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.options import TWO_STAGE, InformationOptions, Missing
 from fosa_sem.inference.tested import (
@@ -135,7 +135,7 @@ class SaturatedInformation:
             deviations = group.values - mean
             x = deviations[:, self._exogenous]
             explained = x @ np.linalg.lstsq(x, deviations, rcond=None)[0]
-            row, col = np.tril_indices(len(mean))
+            row, col = lower_triangle(len(mean))
             left = np.hstack([deviations, deviations[:, row] * deviations[:, col]])
             left -= np.hstack([explained, explained[:, row] * explained[:, col]])
             left -= left.mean(axis=0)

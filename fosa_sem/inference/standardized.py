@@ -93,6 +93,8 @@ def complex_jacobian(fit: FimlFit, kind: StandardizedType) -> FloatArray:
 
 def definitions(fit: FimlFit, values: Array, jacobian: FloatArray) -> list[Dual]:
     """Value and gradient with respect to theta of every ``:=`` parameter, from those of the rows."""
+    if not fit.table.definitions:
+        return []
     known = label_values(fit.table, values, jacobian)
     return [known[definition.lhs] for definition in fit.table.definitions]
 

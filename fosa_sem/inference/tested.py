@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fosa_sem.fiml.information import InformationKind, moment_information, moment_jacobian
+from fosa_sem.fiml.information import InformationKind, lower_triangle, moment_information, moment_jacobian
 from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.options import InformationOptions
@@ -145,5 +145,5 @@ def modelled_moments(problem: FitProblem, *, fixed_x: bool | None = None) -> Boo
     p = len(names.observed)
     is_fixed = table.fixed_x if fixed_x is None else fixed_x
     fixed = np.array([is_fixed and name in names.observed_x for name in names.observed])
-    row, col = np.tril_indices(p)
+    row, col = lower_triangle(p)
     return np.concatenate([~fixed if table.meanstructure else np.zeros(p, dtype=bool), ~(fixed[row] & fixed[col])])

@@ -102,20 +102,25 @@ class RamMap:
         """Sort cells into fixed bases and free places."""
         v = n_variables
         offset = {"A": 0, "S": v * v, "m": 2 * v * v}
-        base = np.zeros(2 * v * v + v)
-        places: list[tuple[int, int]] = []
+        base = [0.0] * (2 * v * v + v)
+        entries: list[tuple[int, int]] = []
         free: dict[str, list[tuple[int, ...]]] = {"A": [], "S": [], "m": []}
         for cell in cells:
-            at = [(cell.row, cell.col), (cell.col, cell.row)] if cell.matrix == "S" else [(cell.row, cell.col)]
-            flat = {offset[cell.matrix] + (row if cell.matrix == "m" else row * v + col) for row, col in at}
+            if cell.matrix == "m":
+                places = {offset["m"] + cell.row}
+            else:
+                mirrored = (cell.col, cell.row) if cell.matrix == "S" else (cell.row, cell.col)
+                places = {offset[cell.matrix] + row * v + col for row, col in ((cell.row, cell.col), mirrored)}
             if cell.theta < 0:
-                base[list(flat)] = cell.value
-                continue
-            places += [(place, cell.theta) for place in flat]
-            free[cell.matrix].append((cell.row, cell.theta) if cell.matrix == "m" else (cell.row, cell.col, cell.theta))
-        place, entry = np.array(places, dtype=np.intp).reshape(-1, 2).T.copy()
+                for at in places:
+                    base[at] = cell.value
+            else:
+                entries += [(at, cell.theta) for at in places]
+                where = (cell.row,) if cell.matrix == "m" else (cell.row, cell.col)
+                free[cell.matrix].append((*where, cell.theta))
+        place, entry = np.array(entries, dtype=np.intp).reshape(-1, 2).T.copy()
         return cls(
-            n_observed=n_observed, n_variables=v, n_theta=n_theta, base=base, place=place, entry=entry,
+            n_observed=n_observed, n_variables=v, n_theta=n_theta, base=np.array(base), place=place, entry=entry,
             effects=np.array(free["A"], dtype=np.intp).reshape(-1, 3),
             covariances=np.array(free["S"], dtype=np.intp).reshape(-1, 3),
             intercepts=np.array(free["m"], dtype=np.intp).reshape(-1, 2), sample_mean=sample_mean,
@@ -197,17 +202,18 @@ class RamMap:
         half = left[:, :, None] * right[:, None, :]
         return d_mean, half + half.transpose(0, 2, 1)
 
-    def factored_jacobian(self, theta: FloatArray | RamMatrices) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def factored_jacobian(self, theta: FloatArray | RamMatrices) -> FloatArray:
         """The same with the derivative of the covariance as left right' + right left': its rank is at most 2.
 
         Returns
         -------
-        mean, left, right : ndarray, shape (k, p)
+        ndarray, shape (3, k, p)
+            Mean, left and right.
         """
         at = self._at(theta)
         p = self.n_observed
         total, cov = at.total[:p].T, at.cov[:, :p]
-        d_mean, left, right = np.zeros((3, self.n_theta, p))
+        d_mean, left, right = slopes = np.zeros((3, self.n_theta, p))
         row, col, index = self.effects.T
         left[index], right[index] = total[row], cov[col]
         d_mean[index] = total[row] * at.mean[col][:, None]
@@ -218,7 +224,7 @@ class RamMap:
         d_mean[index] = total[row]
         if self.sample_mean is not None:
             d_mean[:] = 0.0
-        return d_mean, left, right
+        return slopes
 
     def curvature(
         self, theta: FloatArray | RamMatrices, mean_gradient: FloatArray, cov_gradient: FloatArray

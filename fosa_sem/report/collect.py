@@ -88,7 +88,7 @@ def collect_fit(
     further : tuple of Section
         Sections from elsewhere.
     """
-    estimates = parameter_columns(fit, level=level, standardized=True, fmi=fmi)
+    estimates = parameter_columns(fit, level=level, scales=("std.lv", "std.all"), fmi=fmi)
     return FitReport(
         title=f"fosa_sem {package_version()}".strip(),
         model=fit.model,

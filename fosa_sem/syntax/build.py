@@ -49,15 +49,15 @@ def build_table(
     groups = statements_of_groups([s for s in statements if s.block], ngroups)
     blocks = any(s.op == ":" for s in statements)
     rows: list[Row] = []
-    for group, written in enumerate(groups, start=1):
-        names = with_auxiliary(classify(written), auxiliary)
+    roles = [with_auxiliary(classify(written), auxiliary) for written in groups]
+    for group, (written, names) in enumerate(zip(groups, roles, strict=True), start=1):
         defaults = Defaults.of(
             [order_covariance(s, names) for s in written], names, options, group=1 if blocks else group,
             auxiliary=auxiliary,
         )  # fmt: skip
         for statement, user in defaults.drafts():
             rows.append(_row(statement, user, group, 1 if blocks else ngroups, defaults, f".p{len(rows) + 1}."))
-    names = with_auxiliary(classify(groups[0]), auxiliary)
+    names = roles[0]
     check_group_partial(rows, options)
     rows, coding = effect_coding(rows, names, options.effect_coding)
     tied = tie_equal(rows, lambda row: is_equal_across_groups(row, names, options))

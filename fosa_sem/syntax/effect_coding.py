@@ -34,6 +34,8 @@ def effect_coding(
         A factor with a loading (intercept) that is fixed has none.
     """
     rows, constraints = list(rows), []
+    if not kinds:
+        return rows, ()
     groups = {row.group: None for row in rows}
     for group, factor in ((group, factor) for group in groups for factor in names.latent):
         loadings = [row for row in rows if row.op == "=~" and row.lhs == factor and row.group == group]

@@ -12,7 +12,7 @@ from typing import Any
 
 from fosa_sem.errors import ModelSpecificationError, ModelSyntaxError, SourceSpan
 from fosa_sem.syntax.expressions import CHOICES, FUNCTIONS, MAX_DEPTH, evaluate, labels, parse_expression
-from fosa_sem.syntax.statements import RESERVED, Modifiers
+from fosa_sem.syntax.statements import NO_MODIFIERS, RESERVED, Modifiers
 from fosa_sem.syntax.tokens import Token
 
 Value = float | str
@@ -68,6 +68,8 @@ def combine(old: Modifiers, new: Modifiers, span: SourceSpan) -> Modifiers:
     ModelSpecificationError
         If one kind is given twice with different values.
     """
+    if new == NO_MODIFIERS:
+        return old
     merged = {}
     for field in fields(Modifiers):
         before, after = getattr(old, field.name), getattr(new, field.name)

@@ -9,7 +9,7 @@ from fosa_sem.errors import ModelSpecificationError, ModelSyntaxError
 from fosa_sem.syntax.expressions import Node, parse_expression
 from fosa_sem.syntax.modifiers import combine, parse_modifier, without_parentheses
 from fosa_sem.syntax.slips import missing_operator, stray_symbol, wrong_operator
-from fosa_sem.syntax.statements import BLOCKS, CONSTRAINTS, OPERATORS, RESERVED, Modifiers, Statement
+from fosa_sem.syntax.statements import BLOCKS, CONSTRAINTS, NO_MODIFIERS, OPERATORS, RESERVED, Modifiers, Statement
 from fosa_sem.syntax.tokens import Token, tokenize
 
 Tokens = tuple[Token, ...]
@@ -128,7 +128,9 @@ def _parse_statement(tokens: Tokens, block: int) -> list[Statement]:
         lhs, of_lhs = _left_side(part, operator)
         for term in _split_terms(right, operator):
             statement = _term(lhs, operator, term, block)
-            statements.append(replace(statement, modifiers=combine(statement.modifiers, of_lhs, lhs.span)))
+            if of_lhs is not NO_MODIFIERS:
+                statement = replace(statement, modifiers=combine(statement.modifiers, of_lhs, lhs.span))
+            statements.append(statement)
     return statements
 
 
@@ -187,7 +189,7 @@ def _variable(part: Tokens) -> Token:
 def _left_side(part: Tokens, operator: Token) -> tuple[Token, Modifiers]:
     """A variable, with ``efa("name")*`` before it if it is an exploratory factor."""
     *before, last = _split_factors(part)
-    modifiers = Modifiers()
+    modifiers = NO_MODIFIERS
     for factor in before:
         found = parse_modifier(factor)
         if not found.efa or operator.text != "=~":
@@ -198,7 +200,7 @@ def _left_side(part: Tokens, operator: Token) -> tuple[Token, Modifiers]:
 
 def _term(lhs: Token, operator: Token, part: Tokens, block: int) -> Statement:
     *before, last = _split_factors(part)
-    modifiers = Modifiers()
+    modifiers = NO_MODIFIERS
     for factor in _join_numbers(before, part):
         modifiers = combine(modifiers, parse_modifier(factor), factor[0].span)
     if len(last) == 1 and last[0].kind == "number":
@@ -301,18 +303,17 @@ def _merge_repeated(statements: Iterable[Statement], *, within_formula: bool) ->
     """
     merged: dict[tuple[object, ...], Statement] = {}
     for statement in statements:
-        first = merged.get(_key(statement))
+        key = _key(statement)
+        first = merged.get(key)
         if first is None:
-            merged[_key(statement)] = statement
+            merged[key] = statement
             continue
         if statement.op == ":=":
             raise ModelSpecificationError(f"{statement.lhs!r} is defined twice", statement.span)
-        bare = statement.modifiers == Modifiers() and first.modifiers == Modifiers()
+        bare = statement.modifiers == first.modifiers == NO_MODIFIERS
         if bare and not within_formula:
             raise _twice(statement)
-        merged[_key(statement)] = replace(
-            first, modifiers=combine(first.modifiers, statement.modifiers, statement.span)
-        )
+        merged[key] = replace(first, modifiers=combine(first.modifiers, statement.modifiers, statement.span))
     return list(merged.values())
 
 

@@ -48,6 +48,10 @@ class Modifiers:
     efa: tuple[str, ...] = ()
 
 
+NO_MODIFIERS = Modifiers()
+"""Of a term that stands alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One relation between two variables, one defined parameter, one constraint, or the head of a block.
@@ -72,5 +76,5 @@ class Statement:
     block: int
     span: SourceSpan
     left: SourceSpan
-    modifiers: Modifiers = Modifiers()
+    modifiers: Modifiers = NO_MODIFIERS
     formulas: tuple[Node, ...] = ()

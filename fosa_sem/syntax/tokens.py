@@ -67,9 +67,8 @@ def tokenize(model: str) -> tuple[Token, ...]:
         position = 0
         while position < len(source):
             match = _PATTERN.match(source, position)
-            span = SourceSpan(number, position + 1, 1, source)
             if match is None:
-                raise ModelSyntaxError(_unexpected(source[position]), span)
+                raise ModelSyntaxError(_unexpected(source[position]), SourceSpan(number, position + 1, 1, source))
             kind = match.lastgroup
             if kind in ("name", "number", "string", "symbol"):
                 tokens.append(Token(kind, match.group(), number, position + 1, source))  # type: ignore[arg-type]
