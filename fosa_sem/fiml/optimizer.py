@@ -93,6 +93,8 @@ def damped_newton(
 
 def _damped_solve(information: FloatArray, gradient: FloatArray, damping: float) -> FloatArray | None:
     """Step on the correlation scale; None if the damped information is not positive definite."""
+    if not gradient.size:
+        return gradient
     diagonal = np.abs(information.diagonal())
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = information * (scale * scale[:, None])
