@@ -18,7 +18,7 @@ from fosa_sem.model.scaling import regular_inverse
 FloatArray = NDArray[np.float64]
 ValueAndGradient = Callable[[FloatArray], tuple[float, FloatArray]]
 
-SCORING_TOLERANCE = 1.0
+SCORING_TOLERANCE = 0.1
 """Scoring stops when the next step promises less than this in log-likelihood: it only provides the start."""
 TOLERANCE = 1e-11
 """The same for the final climb."""

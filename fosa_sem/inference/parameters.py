@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ def parameter_estimates(
         lhs op rhs label group est se z pvalue ci_lower ci_upper; se 0 and z NaN for what is fixed, pvalue NaN
         on a bound, group 0 for ``:=``.
     """
-    scales = get_args(StandardizedType) if standardized else ()
+    scales: tuple[StandardizedType, ...] = ("std.lv", "std.all", "std.nox") if standardized else ()
     columns = parameter_columns(fit, level=level, scales=scales, fmi=fmi, boot_ci_type=boot_ci_type)
     return pd.DataFrame(columns)
 
