@@ -33,5 +33,5 @@ def test_we_agree_with_lavaan(case: Case) -> None:
     compared = set(check.table["quantity"])
     assert {"counts", "estimate", "standard error", "standardised estimate", "fit measure", "log-likelihood",
             "implied moment", "H1 moment", "parameter covariance"} <= compared  # fmt: skip
-    assert ("conditional expectation" in compared) == ours.fit.resolved.is_fiml
+    assert ("conditional expectation" in compared) == (ours.fit.resolved.missing != "listwise")
     assert ("factor score" in compared) == bool(ours.latent_names)
