@@ -1,6 +1,6 @@
 """Write what lavaan finds for every case, or those named (needs R with lavaan, and rpy2).
 
-    python tests/r/make_references.py [NAME ...]
+python tests/r/make_references.py [NAME ...]
 """
 
 from __future__ import annotations

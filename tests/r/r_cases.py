@@ -25,8 +25,8 @@ REFERENCES = Path(__file__).parent / "references"
 ROWS_KEPT = 20
 """Rows per group whose factor scores and filled cells are stored: enough to meet several patterns."""
 KNOWN_OPTIONS = (
-    "missing", "estimator", "likelihood", "information", "observed.information", "h1.information", "se", "test", "group",
-    "group.equal", "group.partial", "group.label", "meanstructure", "fixed.x", "std.lv", "effect.coding",
+    "missing", "estimator", "likelihood", "information", "observed.information", "h1.information", "se", "test",
+    "group", "group.equal", "group.partial", "group.label", "meanstructure", "fixed.x", "std.lv", "effect.coding",
     "em.h1.iter.max", "em.h1.tol", "control",
 )  # fmt: skip
 """lavaan's names of the options used here, so that a question can be put together without R."""
