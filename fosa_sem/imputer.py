@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
@@ -20,16 +21,31 @@ from fosa_sem.evaluate.baselines import column_mean
 from fosa_sem.evaluate.experiment import compare
 from fosa_sem.fiml.engines.base import Engine
 from fosa_sem.imputation.completion import Completion
+from fosa_sem.imputation.conditional import Filler
 from fosa_sem.inference import FimlFit, FitOptions, fit
 from fosa_sem.inference.options import FitKeywords, fit_options
+from fosa_sem.persistence import load_records, reading, save_records
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.report.collect import collect_imputation
+from fosa_sem.report.collect import collect_imputation, package_version
 from fosa_sem.report.records import ImputationReport
 from fosa_sem.results import SemResults
 from fosa_sem.syntax.options import FunctionName
 
+if TYPE_CHECKING:
+    from fosa_sem.refine.refiner import FittedRefiner
+
+SAVED = "fosa_sem.FosaImputer"
 RIDGE = 1e-6
 """Added to the variance of every column, as a share of it, if columns are exactly dependent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfFit:
+    """What belongs to the data of a fit."""
+
+    results: SemResults
+    completion: Completion
+    refined: Completion
 
 
 class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -65,6 +81,8 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         The table of `fit` filled with E[missing | observed] under the model.
     refined_ : Completion
         The same after refinement; ``completion_`` itself without a refiner.
+    filler_ : Filler
+        The moments by which rows are filled.
     refiner_ : FittedRefiner or None
         The trained network with its ``gates`` and ``history``.
     metrics_ : DataFrame
@@ -147,8 +165,9 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
             from fosa_sem.refine.refiner import AttentionRefiner
 
             refiner = AttentionRefiner(config=config).fit(completion, progress=self._progress())
-        self.sem_results_, self.completion_, self.refiner_ = results, completion, refiner
-        self.refined_ = completion if refiner is None else refiner.refine(completion)
+        self.filler_, self.refiner_ = Filler.from_fit(results.fit), refiner
+        refined = completion if refiner is None else refiner.refine(completion)
+        self._of_fit: _OfFit | None = _OfFit(results=results, completion=completion, refined=refined)
         self._metrics: pd.DataFrame | None = None
         validate_data(self, X, reset=True, skip_check_array=True)
         return self
@@ -179,13 +198,13 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         DataError
             Columns are missing, new or in another order, or a value cannot be used.
         """
-        check_is_fitted(self, "sem_results_")
+        check_is_fitted(self, "filler_")
         X = check_table(X)
         try:
             validate_data(self, X, reset=False, skip_check_array=True)
         except ValueError as error:
             raise DataError(str(error)) from None
-        completion = self.sem_results_.impute(X)
+        completion = self.filler_.complete(X)
         refined = completion if self.refiner_ is None else self.refiner_.refine(completion)
         return refined.to_frame()
 
@@ -218,7 +237,6 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         FosaError
             If the model cannot be fitted without the hidden cells.
         """
-        check_is_fitted(self, "sem_results_")
         table = _modelled_columns(self.completion_)
         group = self.sem_results_.fit.options.group
         self._metrics = compare(
@@ -229,6 +247,96 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
             columns=tuple(table.columns),
         )
         return self._metrics
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write what `transform` needs to one file: moments, network and gates, no row of the data.
+
+        Parameters
+        ----------
+        path : path-like
+            Any suffix; ``.safetensors`` is usual. A file that is there is replaced, whole or not at all.
+
+        Returns
+        -------
+        Path
+            The file: safetensors, with JSON in its metadata and a checksum. Reading it runs no code from it.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        OptionError
+            ``engine`` or ``sem_options`` hold an object, such as an Engine or a fit to start from; or the place cannot
+            be written.
+        """
+        check_is_fitted(self, "filler_")
+        if not isinstance(self.engine, str):
+            raise OptionError(
+                f"engine {self.engine.name!r} is an object, which is not saved; give the name of an engine"
+            )
+        content = {
+            "parameters": self.get_params(deep=False),
+            "filler": self.filler_,
+            "refiner": self.refiner_,
+            "columns": tuple(self.feature_names_in_),
+        }
+        return save_records(path, content, kind=SAVED, package=package_version())
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> FosaImputer:
+        """Read an imputer that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        FosaImputer
+            Its `transform` gives the numbers of the imputer saved, bit for bit on the same machine. What belongs to the
+            data of `fit` (``sem_results_``, ``completion_``, ``refined_``, ``metrics_``) is not there.
+
+        Raises
+        ------
+        SavedFileError
+            There is no such file, or it is none of an imputer, of another version, damaged or changed.
+        """
+        content = load_records(path, kind=SAVED)
+        return reading(path, lambda: cls._restored(**content))
+
+    @classmethod
+    def _restored(
+        cls, *, parameters: dict[str, Any], filler: Filler, refiner: FittedRefiner | None, columns: tuple[str, ...]
+    ) -> FosaImputer:
+        imputer = cls(**parameters)
+        filler.check()
+        imputer.filler_, imputer.refiner_, imputer._of_fit = filler, refiner, None
+        imputer.n_features_in_, imputer.feature_names_in_ = len(columns), np.array(columns, dtype=object)
+        return imputer
+
+    def _fitted(self, name: str) -> _OfFit:
+        """What only `fit` gives, or the reason why it is not there; a missing attribute for ``hasattr``."""
+        check_is_fitted(self, "filler_")
+        if self._of_fit is None:
+            raise NotFittedError(
+                f"{name} belongs to the data of fit(), which a saved imputer does not hold; call fit()"
+            )
+        return self._of_fit
+
+    @property
+    def sem_results_(self) -> SemResults:
+        """The FIML fit."""
+        return self._fitted("sem_results_").results
+
+    @property
+    def completion_(self) -> Completion:
+        """The table of `fit`, filled by the model."""
+        return self._fitted("completion_").completion
+
+    @property
+    def refined_(self) -> Completion:
+        """The table of `fit`, refined."""
+        return self._fitted("refined_").refined
 
     @property
     def metrics_(self) -> pd.DataFrame:
@@ -251,10 +359,9 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         ImputationReport
             With the metrics, if `evaluate` was called.
         """
-        check_is_fitted(self, "sem_results_")
-        refiner = self.refiner_
+        completion, refiner = self.completion_, self.refiner_
         return collect_imputation(
-            self.completion_,
+            completion,
             None if refiner is None else self.refined_,
             metrics=self._metrics,
             history=None if refiner is None else refiner.history,
@@ -283,7 +390,6 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         OptionError
             For another suffix, or a place that cannot be written; no partial file is left.
         """
-        check_is_fitted(self, "sem_results_")
         return self.sem_results_.report(path, self.imputation_report(notes))
 
     def __sklearn_tags__(self) -> Any:
