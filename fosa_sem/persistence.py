@@ -31,6 +31,10 @@ _OWN = ("format", "format_version", "package_version", "content")
 _RECORDS = {
     "GaussianRule": "fosa_sem.imputation.completion",
     "Filler": "fosa_sem.imputation.conditional",
+    "CategoricalColumn": "fosa_sem.imputation.categories",
+    "SoftmaxHead": "fosa_sem.imputation.probabilities",
+    "PointRules": "fosa_sem.imputation.column_types",
+    "ColumnTypes": "fosa_sem.imputation.column_types",
     "RefinerConfig": "fosa_sem.refine.config",
     "Scaling": "fosa_sem.refine.remasking",
     "FittedRefiner": "fosa_sem.refine.refiner",
