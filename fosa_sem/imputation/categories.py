@@ -127,7 +127,7 @@ def categorical_columns(
         return ()
     nominal = [name for name, kind in kinds.items() if kind == "nominal"]
     for name, kind in kinds.items():
-        if name not in (*variables, *auxiliary, *nominal):
+        if kind != "continuous" and name not in (*variables, *auxiliary, *nominal):
             raise OptionError(
                 f"categorical says that {name!r} is {kind}, but it is no variable of the model; name it in "
                 "sem_options={'auxiliary': ...} to let it inform about the others and be filled"
