@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,21 +14,19 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fosa_sem.data.checks import check_column_values, check_table, column_parts
-from fosa_sem.errors import DataError, DependenceError, OptionError
+from fosa_sem.errors import DataError, OptionError
 from fosa_sem.evaluate.baselines import column_mean
 from fosa_sem.evaluate.experiment import compare
 from fosa_sem.fiml.engines.base import Engine
 from fosa_sem.imputation.completion import Completion
-from fosa_sem.inference import FimlFit, FitOptions, fit
+from fosa_sem.inference import FitOptions
 from fosa_sem.inference.options import FitKeywords, fit_options
+from fosa_sem.inference.ridge import fit_or_ridge
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.report.collect import collect_imputation
 from fosa_sem.report.records import ImputationReport
 from fosa_sem.results import SemResults
 from fosa_sem.syntax.options import FunctionName
-
-RIDGE = 1e-6
-"""Added to the variance of every column, as a share of it, if columns are exactly dependent."""
 
 
 class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -140,7 +137,7 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         X = _named_columns(check_table(X))
         config = _refiner_config(self.refiner, self.seed)
         options = _fit_options(self.func, self.engine, self.sem_options)
-        results = SemResults(fit=_fit_or_ridge(self.model, X, options), data=X)
+        results = SemResults(fit=fit_or_ridge(self.model, X, options), data=X)
         completion = results.impute()
         refiner = None
         if config is not None:
@@ -335,14 +332,6 @@ def _fit_options(func: FunctionName, engine: str | Engine, sem_options: Mapping[
         )
     keywords = cast(FitKeywords, {**given, "engine": engine, "fixed_x": False})
     return fit_options(func, keywords)
-
-
-def _fit_or_ridge(model: str, data: pd.DataFrame, options: FitOptions) -> FimlFit:
-    """Fit; once more with a ridge, which warns, if columns are exactly dependent."""
-    try:
-        return fit(model, data, options)
-    except DependenceError:
-        return fit(model, data, replace(options, ridge=RIDGE))
 
 
 def _modelled_columns(completion: Completion) -> pd.DataFrame:

@@ -18,11 +18,10 @@ from fosa_sem.errors import DataError
 from fosa_sem.evaluate.masking import FloatArray, numeric_columns, numeric_values
 from fosa_sem.fiml.saturated import available_case_moments, saturated_moments
 from fosa_sem.imputation.completion import GaussianRule
+from fosa_sem.inference.ridge import RIDGE
 
 Fill = Callable[[FloatArray], FloatArray]
 ROUNDS = 10
-RIDGE = 1e-6
-"""Share of its variance added to every column whose moments would be singular."""
 
 
 def fill_numeric(data: pd.DataFrame, fill: Fill) -> pd.DataFrame:
@@ -49,8 +48,8 @@ def fill_numeric(data: pd.DataFrame, fill: Fill) -> pd.DataFrame:
     names = numeric_columns(data)
     values = np.column_stack([numeric_values(data, name, "data") for name in names] or [np.zeros((len(data), 0))])
     holes = np.isnan(values)
-    for name, empty in zip(names, holes.all(axis=0), strict=True):
-        if empty and len(data):
+    for j, name in enumerate(names):
+        if holes[:, j].all() and len(data):
             raise DataError(f"column {name!r} has no observed value to learn from; leave it out")
     frame = data.copy()
     if holes.any():
@@ -254,7 +253,7 @@ def _standardised(fill: Fill) -> Fill:
     def filled(values: FloatArray) -> FloatArray:
         mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
         sd = np.where(sd > 0, sd, 1.0)
-        return np.asarray(fill((values - mean) / sd)) * sd + mean
+        return np.asarray(fill((values - mean) / sd) * sd + mean)
 
     return filled
 
