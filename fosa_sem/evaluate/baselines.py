@@ -48,8 +48,8 @@ def fill_numeric(data: pd.DataFrame, fill: Fill) -> pd.DataFrame:
     names = numeric_columns(data)
     values = np.column_stack([numeric_values(data, name, "data") for name in names] or [np.zeros((len(data), 0))])
     holes = np.isnan(values)
-    for j, name in enumerate(names):
-        if holes[:, j].all() and len(data):
+    for place, name in enumerate(names):
+        if holes[:, place].all() and len(data):
             raise DataError(f"column {name!r} has no observed value to learn from; leave it out")
     frame = data.copy()
     if holes.any():
@@ -264,12 +264,27 @@ def _conditional_expectation(values: FloatArray) -> FloatArray:
     if not varies.any():
         return completed
     columns = values[:, varies]
-    observed = ~np.isnan(columns)
-    patterns = MissingPatterns.from_values(columns[observed.any(axis=1)])
+    completed[:, varies] = saturated_rule(columns).conditional(columns, ~np.isnan(columns))[0]
+    return completed
+
+
+def saturated_rule(values: FloatArray) -> GaussianRule:
+    """The normal distribution of some columns by maximum likelihood, without a structure.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, p)
+        NaN where missing; every column varies.
+
+    Returns
+    -------
+    GaussianRule
+        Its variables are called "0", "1" and so on. With exactly dependent columns, a millionth of its variance is
+        added to every column.
+    """
+    patterns = MissingPatterns.from_values(values[~np.isnan(values).all(axis=1)])
     moments = saturated_moments(patterns)
     if moments.degenerate:
         moments = saturated_moments(patterns.with_ridge(RIDGE * available_case_moments(patterns)[1]))
-    names = tuple(str(j) for j in range(columns.shape[1]))
-    rule = GaussianRule(variables=names, means=(moments.mean,), covs=(moments.cov,))
-    completed[:, varies] = rule.conditional(columns, observed)[0]
-    return completed
+    names = tuple(str(j) for j in range(values.shape[1]))
+    return GaussianRule(variables=names, means=(moments.mean,), covs=(moments.cov,))
