@@ -5,7 +5,8 @@
 
 Every task x seed x method runs in a process of its own and becomes a line of the CSV file at once; what is in the file
 is not run again, so that a killed run goes on where it stopped (delete a line to repeat it). At the end the means over
-seeds are printed with every seed's R2, and the goals that FOSA was set. The chained tree ensembles take most of the
+seeds are printed with every seed's R2, and the goals that FOSA was set. Set OMP_NUM_THREADS=1 where there are more
+runs at a time than spare cores. The chained tree ensembles take most of the
 time: minutes per seed on T3 and T4, seconds on the others. CDC300 (300,000 rows) is run if it is named.
 """
 
@@ -43,10 +44,9 @@ KNOWN = (*TASKS, "CDC300", "T1-MAR", "T1-MNAR", "T3-MAR", "T3-MNAR")
 
 def run_one(name: str, seed: int, method: str) -> dict[str, object]:
     """Fill one task by one method: its row of the file."""
-    import sklearn.ensemble  # noqa: F401  loaded before the clock starts, as torch is
-    import torch
+    import sklearn.ensemble  # noqa: F401  both are loaded before the clock starts
+    import torch  # noqa: F401
 
-    torch.set_num_threads(1)
     made = task(name, seed)
     table = made.data
     row: dict[str, object] = {"task": name, "seed": seed, "method": method, "error": ""}
