@@ -15,34 +15,35 @@ from __future__ import annotations
 import argparse
 import math
 import resource
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from fosa_sem import imputation_metrics
 from fosa_sem.evaluate.metrics import OVERALL
 from fosa_sem.evaluate.metrics import SCORES as METRICS
 from tests.benchmarks.imputation_methods import METHODS
 from tests.benchmarks.imputation_tasks import SCORES, TASKS, score, task
+from tests.benchmarks.resumable import RowFile, run_all
 
-KEY = ["task", "seed", "method"]
-COLUMNS = [*KEY, *SCORES, *METRICS, "seconds", "cpu_seconds", "peak_mb", "error"]
+KEY = ("task", "seed", "method")
+COLUMNS = (*KEY, *SCORES, *METRICS, "seconds", "cpu_seconds", "peak_mb", "error")
 KNOWN = (*TASKS, "CDC300", "T1-MAR", "T1-MNAR", "T3-MAR", "T3-MNAR")
 
 
 # ---- one cell of the table ---------------------------------------------------------------------------------
 
 
-def run_one(name: str, seed: int, method: str) -> dict[str, object]:
+def row_file(path: Path) -> RowFile:
+    """The table of all runs."""
+    return RowFile(path=path, texts=("task", "method", "error"), columns=COLUMNS)
+
+
+def run_one(name: str, seed: int, method: str) -> list[dict[str, object]]:
     """Fill one task by one method: its row of the file."""
     import sklearn.ensemble  # noqa: F401  both are loaded before the clock starts
     import torch  # noqa: F401
@@ -63,57 +64,12 @@ def run_one(name: str, seed: int, method: str) -> dict[str, object]:
             row["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     # Since the process started: the table and the packages loaded are in it.
     row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return row
+    return [row]
 
 
 def _cpu_seconds() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in used)
-
-
-# ---- the file ----------------------------------------------------------------------------------------------
-
-
-def read_rows(path: Path) -> pd.DataFrame:
-    """What is in the file; a last line that was cut off is removed from it."""
-    if not path.exists():
-        return pd.DataFrame(columns=COLUMNS)
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, encoding="utf-8")
-    if not whole:
-        return pd.DataFrame(columns=COLUMNS)
-    rows = pd.read_csv(path, keep_default_na=False, na_values={c: [""] for c in COLUMNS if c not in (*KEY, "error")})
-    if list(rows.columns) != COLUMNS:
-        raise SystemExit(f"{path} is another table; name a new file with --out")
-    return rows
-
-
-def append_row(path: Path, row: dict[str, object]) -> None:
-    """Add a line, in one piece."""
-    line = pd.DataFrame([row], columns=COLUMNS).to_csv(index=False, header=not path.exists() or not path.stat().st_size)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line)
-
-
-def run_all(pending: Sequence[tuple[str, int, str]], path: Path, jobs: int) -> None:
-    """Run what is pending, each in a fresh process, and append every row when it is there."""
-    context = get_context("spawn")
-    with (
-        ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool,
-        tqdm(total=len(pending), unit="run", disable=None) as bar,
-    ):
-        futures = {pool.submit(run_one, *key): key for key in pending}
-        try:
-            for future in as_completed(futures):
-                append_row(path, future.result())
-                bar.set_description(" ".join(map(str, futures[future])))
-                bar.update()
-        except BrokenProcessPool:
-            sys.exit("a run was killed (out of memory?); what is finished is in the file: run again, with fewer jobs")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 # ---- what is printed ---------------------------------------------------------------------------------------
@@ -232,11 +188,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if reason:
             print(f"skipped: {method}: {reason}")
             methods.remove(method)
-    rows = read_rows(given.out)
-    done = set(rows[KEY].itertuples(index=False, name=None))
+    file = row_file(given.out)
+    done = file.done(KEY)
     wanted = [(name, seed, method) for name in tasks for seed in given.seeds for method in methods]
-    run_all([key for key in wanted if key not in done], given.out, given.jobs)
-    rows = read_rows(given.out)
+    run_all(run_one, [key for key in wanted if key not in done], file, given.jobs)
+    rows = file.read()
     shown = rows[rows["task"].isin(tasks) & rows["method"].isin(methods) & rows["seed"].isin(given.seeds)]
     print(summary_text(shown))
     print("\n" + "\n".join(f"{name:>12}  {METHODS[name].about}" for name in methods))

@@ -102,8 +102,7 @@ def task(full: str, seed: int) -> Task:
     if name == "NHANES":
         mask = mask_cells(truth, 0.1, seed)
     else:
-        cells = _mechanism(truth, name, mechanism, seed) if mechanism else _at_random(truth, RATE[name], seed)
-        mask = pd.DataFrame(cells, index=truth.index, columns=truth.columns)
+        mask = by_mechanism(truth, DRIVER[name], mechanism, seed) if mechanism else at_random(truth, RATE[name], seed)
     return Task(name=full, truth=truth, mask=mask, model=model, func=func)
 
 
@@ -219,22 +218,23 @@ _SOURCES: dict[str, Callable[[int], Source]] = {
 # ---- which cells -------------------------------------------------------------------------------------------
 
 
-def _at_random(truth: pd.DataFrame, rate: float, seed: int) -> BoolArray:
-    return np.random.default_rng(seed).random(truth.shape) < rate
+def at_random(truth: pd.DataFrame, rate: float, seed: int) -> pd.DataFrame:
+    """Cells missing completely at random, each with the same probability."""
+    return truth.notna() & (np.random.default_rng(seed).random(truth.shape) < rate)
 
 
-def _mechanism(truth: pd.DataFrame, name: str, mechanism: str, seed: int) -> BoolArray:
+def by_mechanism(truth: pd.DataFrame, driver: str, mechanism: str, seed: int) -> pd.DataFrame:
     """Cells missing by a logistic function of the driver (MAR, the driver stays), or of their own value (MNAR)."""
     rng = np.random.default_rng(seed)
     z = ((truth - truth.mean()) / truth.std(ddof=0)).to_numpy()
-    driver = truth.columns.get_loc(DRIVER[name])
+    place = truth.columns.get_loc(driver)
     mask = np.zeros(truth.shape, dtype=bool)
     for j in range(truth.shape[1]):
         if mechanism == "MNAR":
             mask[:, j] = _logistic(z[:, j], MECHANISM_RATE, rng)
-        elif j != driver:
-            mask[:, j] = _logistic(z[:, driver], MECHANISM_RATE, rng)
-    return mask
+        elif j != place:
+            mask[:, j] = _logistic(z[:, place], MECHANISM_RATE, rng)
+    return pd.DataFrame(mask, index=truth.index, columns=truth.columns)
 
 
 def _logistic(z: FloatArray, rate: float, rng: np.random.Generator, slope: float = 1.5) -> BoolArray:

@@ -100,21 +100,22 @@ def _row(method, seed=0, name="T2", **values):
 
 
 def test_rows_land_one_by_one_and_a_cut_line_is_dropped(tmp_path):
-    path = tmp_path / "rows.csv"
-    assert imputation.read_rows(path).empty
-    imputation.append_row(path, _row("mean"))
-    imputation.append_row(path, _row("em", error='ValueError: "a, b"', R2=math.nan))
-    with path.open("a") as file:
-        file.write("T2,0,fosa,0.8")
-    rows = imputation.read_rows(path)
+    file = imputation.row_file(tmp_path / "rows.csv")
+    assert file.read().empty
+    file.append([_row("mean")])
+    file.append([_row("em", error='ValueError: "a, b"', R2=math.nan)])
+    with file.path.open("a") as cut:
+        cut.write("T2,0,fosa,0.8")
+    rows = file.read()
     assert rows["method"].tolist() == ["mean", "em"]
     assert rows["error"].tolist() == ["", 'ValueError: "a, b"']
-    imputation.append_row(path, _row("fosa"))
-    assert imputation.read_rows(path)["method"].tolist() == ["mean", "em", "fosa"]
+    assert file.done(imputation.KEY) == {("T2", 0, "mean"), ("T2", 0, "em")}
+    file.append([_row("fosa")])
+    assert file.read()["method"].tolist() == ["mean", "em", "fosa"]
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
     with pytest.raises(SystemExit, match="another table"):
-        imputation.read_rows(other)
+        imputation.row_file(other).read()
 
 
 def test_summary_and_goals():
@@ -124,7 +125,7 @@ def test_summary_and_goals():
             _row("em", 0), _row("knn", 0, error="No: x"),
             _row("fosa", 0, "T1", R2=0.9), _row("sem", 0, "T1", R2=0.9005), _row("fosa", 0, "T3", R2=0.03),
         ],
-        columns=imputation.COLUMNS,
+        columns=list(imputation.COLUMNS),
     )  # fmt: skip
     text = imputation.summary_text(rows)
     assert "0.8700" in text
@@ -170,7 +171,7 @@ def test_a_second_run_does_only_what_is_left(tmp_path, capsys):
     first = path.read_text()
     imputation.main([*arguments, "--methods", "em,mean"])
     assert path.read_text().startswith(first)
-    rows = imputation.read_rows(path)
+    rows = imputation.row_file(path).read()
     assert rows["method"].tolist() == ["em", "mean"]
     assert (rows["error"] == "").all()
     assert 0.25 < rows["R2"][0] < 0.35  # .298 in the mean over five seeds
