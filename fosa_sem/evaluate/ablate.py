@@ -122,7 +122,7 @@ def ablation(
     """
     chosen = _chosen(variants)
     options = _fit_options(func, sem_options)
-    table = _modelled(model, check_table(data), options)
+    table = modelled_columns(model, data, options.group)
     names = [name for name in table.columns if name != options.group]
     if mask is not None:
         mask = aligned_mask(data, mask)[:, data.columns.get_indexer(table.columns)]
@@ -160,13 +160,35 @@ def _fit_options(func: FunctionName, sem_options: Mapping[str, Any] | None) -> F
     return fit_options(func, cast(FitKeywords, {**given, "fixed_x": False}))
 
 
-def _modelled(model: str, data: pd.DataFrame, options: FitOptions) -> pd.DataFrame:
-    """The model's columns, as numbers with holes, and the groups."""
+def modelled_columns(model: str, data: pd.DataFrame, group: str | None = None) -> pd.DataFrame:
+    """The columns that a model uses, as numbers with holes, and the groups.
+
+    Parameters
+    ----------
+    model : str
+        lavaan's model syntax.
+    data : DataFrame
+    group : str, optional
+        Column that holds the groups.
+
+    Returns
+    -------
+    DataFrame
+        Same rows; of a product ``x:z``, its two columns.
+
+    Raises
+    ------
+    ModelSyntaxError, ModelSpecificationError
+        The model string; a column is missing.
+    DataError
+        A column is not numeric, or two share a name.
+    """
+    data = check_table(data)
     variables = classify(relations_of_first_group(parse_model(model))).observed
     names = list(dict.fromkeys(part for name in variables for part in column_parts(data, name)))
-    check_names(data, [*names, *([options.group] if options.group else [])], {})
+    check_names(data, [*names, *([group] if group else [])], {})
     table = pd.DataFrame({name: check_column_values(data[name]) for name in names}, index=data.index)
-    return table.assign(**{options.group: data[options.group]}) if options.group else table
+    return table.assign(**{group: data[group]}) if group else table
 
 
 def _refined(

@@ -62,7 +62,7 @@ class Task:
         True at the hidden cells.
     model : str
         lavaan's syntax.
-    func : {"sem", "cfa"}
+    func : {"sem", "cfa", "lavaan"}
         The function that a user would call.
     """
 
@@ -70,7 +70,7 @@ class Task:
     truth: pd.DataFrame
     mask: pd.DataFrame
     model: str
-    func: Literal["sem", "cfa"]
+    func: Literal["sem", "cfa", "lavaan"]
 
     @property
     def data(self) -> pd.DataFrame:
@@ -149,7 +149,7 @@ def _cell_scores(truth: FloatArray, imputed: FloatArray, hidden: BoolArray) -> l
 
 # ---- complete data -----------------------------------------------------------------------------------------
 
-Source = tuple[pd.DataFrame, str, Literal["sem", "cfa"]]
+Source = tuple[pd.DataFrame, str, Literal["sem", "cfa", "lavaan"]]
 
 
 def _generator(seed: int) -> np.random.Generator:
