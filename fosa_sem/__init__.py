@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         md_pattern,
         uncovered_pairs,
     )
+    from fosa_sem.evaluate.ablate import ablation
     from fosa_sem.evaluate.ampute import Amputation, amputation, ampute
     from fosa_sem.evaluate.delta import delta_adjust
     from fosa_sem.evaluate.experiment import compare
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from fosa_sem.inference.mcar import McarTest, mcar_test
     from fosa_sem.refine.config import RefinerConfig
     from fosa_sem.refine.refiner import AttentionRefiner
+    from fosa_sem.report.ablation_plots import plot_ablation
     from fosa_sem.report.imputation_plots import plot_densities, plot_pooling, plot_strips
     from fosa_sem.report.missing_plots import plot_coverage, plot_patterns
     from fosa_sem.report.sensitivity_plots import plot_sensitivity
@@ -54,6 +56,7 @@ _LAZY = {
     "Pooled": "fosa_sem.imputation.pooling",
     "RefinerConfig": "fosa_sem.refine.config",
     "Sensitivity": "fosa_sem.evaluate.sensitivity",
+    "ablation": "fosa_sem.evaluate.ablate",
     "amputation": "fosa_sem.evaluate.ampute",
     "ampute": "fosa_sem.evaluate.ampute",
     "compare": "fosa_sem.evaluate.experiment",
@@ -66,6 +69,7 @@ _LAZY = {
     "mcar_test": "fosa_sem.inference.mcar",
     "md_pairs": "fosa_sem.data.missingness",
     "md_pattern": "fosa_sem.data.missingness",
+    "plot_ablation": "fosa_sem.report.ablation_plots",
     "plot_coverage": "fosa_sem.report.missing_plots",
     "plot_densities": "fosa_sem.report.imputation_plots",
     "plot_patterns": "fosa_sem.report.missing_plots",
@@ -84,9 +88,9 @@ asked for."""
 __all__ = [
     "Amputation", "AttentionRefiner", "Completion", "FosaImputer", "GaussianRule", "McarTest", "Moments",
     "MultipleImputation", "PairCounts", "ParameterTable", "Pooled", "PooledSem", "RefinerConfig", "SemResults",
-    "Sensitivity", "amputation", "ampute", "bootstrap", "cfa", "compare", "compare_missing", "coverage", "datasets",
-    "delta_adjust", "errors", "growth", "imputation_metrics", "impute", "influx_outflux", "lavaan", "lrt",
-    "mask_cells", "mcar_test", "md_pairs", "md_pattern", "parameter_table", "parse", "plot_coverage",
+    "Sensitivity", "ablation", "amputation", "ampute", "bootstrap", "cfa", "compare", "compare_missing", "coverage",
+    "datasets", "delta_adjust", "errors", "growth", "imputation_metrics", "impute", "influx_outflux", "lavaan", "lrt",
+    "mask_cells", "mcar_test", "md_pairs", "md_pattern", "parameter_table", "parse", "plot_ablation", "plot_coverage",
     "plot_densities", "plot_patterns", "plot_pooling", "plot_sensitivity", "plot_strips", "pool", "pool_lrt",
     "pooling_path", "read_table", "sem", "sensitivity", "uncovered_pairs", "wald",
 ]  # fmt: skip

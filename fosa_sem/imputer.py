@@ -28,11 +28,11 @@ from fosa_sem.imputation.completion import Completion
 from fosa_sem.imputation.conditional import Filler
 from fosa_sem.imputation.joint_fit import (
     coded_categories,
-    fit_or_ridge,
     joint_fit_options,
     modelled_columns,
     named_columns,
 )
+from fosa_sem.inference.ridge import fit_or_ridge
 from fosa_sem.persistence import load_records, reading, save_records
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.report.collect import collect_imputation, package_version

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, NoReturn, TextIO
 
-from fosa_sem.cli import commands, demo
+from fosa_sem.cli import commands, comparison, demo
 from fosa_sem.cli.files import STDIN
 from fosa_sem.errors import FosaError, FosaWarning, ModelSpecificationError, ModelSyntaxError
 from fosa_sem.report.collect import package_version
@@ -128,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_fit(subparsers)
     _add_impute(subparsers)
     _add_report(subparsers)
+    _add_compare(subparsers)
     for entry in entry_points(group=COMMANDS_GROUP):
         try:
             entry.load()(subparsers)
@@ -218,6 +219,34 @@ def _add_report(subparsers: Any) -> None:
     parser.set_defaults(run=commands.report)
 
 
+def _add_compare(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "compare",
+        help="score ways to fill the same hidden cells",
+        description="Hides observed cells of the model's columns, fills them by several methods that see the rest "
+        "alone, and prints their scores. The seeds choose the cells and are those of the methods.",
+    )
+    _add_inputs(parser)
+    known = ("fosa", *comparison.BASELINES)
+    parser.add_argument(
+        "--methods", nargs="+", choices=known, default=comparison.DEFAULT_METHODS, metavar="NAME",
+        help=f"of {', '.join(known)} (default: {' '.join(comparison.DEFAULT_METHODS)}); with fosa comes the bare model",
+    )  # fmt: skip
+    cells = parser.add_mutually_exclusive_group()
+    cells.add_argument("--proportion", type=float, metavar="P", help="share of cells to hide (default: 0.1)")
+    cells.add_argument(
+        "--mechanism",
+        choices=("MCAR", "MAR", "MNAR"),
+        help="hide cells of complete data by this mechanism, half the rows",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="repetitions (default: 0)")
+    parser.add_argument("-o", "--output", metavar="OUT", help="table of all scores to write; formats as for DATA")
+    parser.add_argument("--figure", metavar="FILE", help="figure of R2 to write: .png, .svg or .pdf")
+    _add_model_options(parser)
+    _add_refinement(parser)
+    parser.set_defaults(run=comparison.run)
+
+
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="text file with the model in lavaan's syntax; - reads standard input"
@@ -247,12 +276,16 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_refiner_options(parser: argparse.ArgumentParser) -> None:
+    _add_refinement(parser)
+    _add_seed(parser)
+
+
+def _add_refinement(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--no-refine", dest="refine", action="store_false", help="keep what the model implies")
     choice.add_argument(
         "--epochs", type=int, metavar="N", help="most passes over the rows (default: the refiner's own)"
     )
-    _add_seed(parser)
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:

@@ -54,7 +54,7 @@ def impute(args: argparse.Namespace) -> None:
     check_report(args.report)
     model, data = read_model(args.model), read_table(args.data)
     check_table_output(args.output, data)
-    imputer = _imputer(args, model).fit(data)
+    imputer = make_imputer(args, model, args.seed).fit(data)
     write_table(imputer.refined_.to_frame(), args.output)
     if args.report:
         imputer.report(args.report)
@@ -67,7 +67,7 @@ def report(args: argparse.Namespace) -> None:
     check_distinct([args.model, args.data], [args.output])
     check_report(args.output)
     model, data = read_model(args.model), read_table(args.data)
-    imputer = _imputer(args, model).fit(data)
+    imputer = make_imputer(args, model, args.seed).fit(data)
     imputer.evaluate(proportion=args.proportion, seeds=(args.seed,))
     imputer.report(args.output)
     print(imputation_text(imputer))
@@ -105,17 +105,18 @@ def imputation_text(imputer: FosaImputer) -> str:
     return metrics_text(imputer.imputation_report())
 
 
-def _imputer(args: argparse.Namespace, model: str) -> FosaImputer:
+def make_imputer(args: argparse.Namespace, model: str, seed: int) -> FosaImputer:
+    """The imputer that the arguments ask for."""
     from fosa_sem.imputer import FosaImputer
 
-    options: dict[str, Any] = {"seed": args.seed} | ({} if args.epochs is None else {"epochs": args.epochs})
+    options: dict[str, Any] = {"seed": seed} | ({} if args.epochs is None else {"epochs": args.epochs})
     return FosaImputer(
         model,
         func=args.func,
         refiner=RefinerConfig(**options) if args.refine else None,
         engine=args.engine,
         sem_options={"estimator": args.estimator, "std_lv": args.std_lv, "group": args.group},
-        seed=args.seed,
+        seed=seed,
     )
 
 

@@ -1,4 +1,4 @@
-"""How an imputer fits its model: every row kept, categories coded, exact dependence met with a stated ridge."""
+"""How an imputer fits its model: every row kept, categories coded."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ from typing import Any, cast
 import pandas as pd
 
 from fosa_sem.data.checks import check_column_values, column_parts
-from fosa_sem.errors import DataError, DependenceError, OptionError
+from fosa_sem.errors import DataError, OptionError
 from fosa_sem.fiml.engines.base import Engine
 from fosa_sem.imputation.categories import Asked, CategoricalColumn, categorical_columns
 from fosa_sem.imputation.completion import Completion
-from fosa_sem.inference import FimlFit, FitOptions, fit
+from fosa_sem.inference import FitOptions
 from fosa_sem.inference.options import FitKeywords, fit_options
 from fosa_sem.syntax.groups import relations_of_first_group
 from fosa_sem.syntax.names import classify
 from fosa_sem.syntax.options import FunctionName
 from fosa_sem.syntax.parser import parse_model
-
-RIDGE = 1e-6
-"""Added to the variance of every column, as a share of it, if columns are exactly dependent."""
 
 
 def named_columns(X: pd.DataFrame) -> pd.DataFrame:
@@ -89,21 +86,6 @@ def coded_categories(
     others = [name for name in options.auxiliary if name not in nominal]
     indicators = [name for names in nominal.values() for name in names]
     return columns, replace(options, auxiliary=(*others, *indicators)) if nominal else options
-
-
-def fit_or_ridge(model: str, data: pd.DataFrame, options: FitOptions) -> FimlFit:
-    """Fit; once more with a ridge, which warns, if columns are exactly dependent.
-
-    Parameters
-    ----------
-    model : str
-    data : DataFrame
-    options : FitOptions
-    """
-    try:
-        return fit(model, data, options)
-    except DependenceError:
-        return fit(model, data, replace(options, ridge=RIDGE))
 
 
 def modelled_columns(completion: Completion) -> pd.DataFrame:

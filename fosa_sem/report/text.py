@@ -118,7 +118,7 @@ def metrics_text(imputation: ImputationReport) -> str:
     """
     parts = []
     if imputation.metrics is not None:
-        parts.append(_overall(imputation.metrics))
+        parts.append(accuracy_text(imputation.metrics))
     if imputation.gates is not None:
         parts.append(_gates(imputation.gates))
     parts.append(_notes(imputation.notes, any(DASH in part for part in parts)))
@@ -308,7 +308,19 @@ def _notes(notes: tuple[str, ...], dashes: bool) -> str:
     return "\n".join(["Notes:", "", *lines]) if lines else ""
 
 
-def _overall(metrics: pd.DataFrame) -> str:
+def accuracy_text(metrics: pd.DataFrame) -> str:
+    """Scores per method as plain text of 80 columns.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        As of `fosa_sem.compare`.
+
+    Returns
+    -------
+    str
+        Without a newline at the end.
+    """
     accuracy = overall_accuracy(metrics)
     field, width = 17, 9
     lines = ["Imputation Accuracy on Masked Cells:"]

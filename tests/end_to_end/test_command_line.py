@@ -16,6 +16,8 @@ import fosa_sem
 from fosa_sem import FosaImputer, RefinerConfig, read_table, sem
 from fosa_sem.cli import command_line, commands, demo, main
 from fosa_sem.datasets import load_holzinger_swineford, load_nhanes
+from fosa_sem.evaluate.baselines import saturated_fiml
+from fosa_sem.evaluate.experiment import Method
 
 MODEL = "visual  =~ x1 + x2 + x3\ntextual =~ x4 + x5 + x6\nspeed   =~ x7 + x8 + x9\n"
 TESTS = [f"x{i}" for i in range(1, 10)]
@@ -117,6 +119,7 @@ def test_report_evaluates_on_hidden_cells(folder: Path, capsys: Capture) -> None
         ["fit", "--help"],
         ["impute", "--help"],
         ["report", "--help"],
+        ["compare", "--help"],
     ],
 )
 def test_output_fits_80_columns(
@@ -131,6 +134,49 @@ def test_output_fits_80_columns(
     assert code == 0
     assert out.strip()
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_compare_scores_what_the_functions_score(folder: Path, capsys: Capture) -> None:
+    arguments = ["--methods", "saturated", "fosa", "--epochs", "2", "--proportion", "0.2", "--seeds", "1", "2"]
+    outputs = ["-o", "scores.csv", "--figure", "scores.png"]
+    assert main(["compare", "model.txt", "data.csv", *arguments, *outputs]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("saturated", "SEM", "SEM + refiner", "2 seeds"))
+    assert max(map(len, out.splitlines())) <= 80
+    data = read_table("data.csv")[TESTS]
+
+    def fosa(table: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
+        imputer = FosaImputer(MODEL, refiner=RefinerConfig(epochs=2, seed=seed)).fit(table)
+        return {"sem": imputer.completion_.to_frame(), "refined": imputer.refined_.to_frame()}
+
+    methods: dict[str, Method] = {"saturated": saturated_fiml, "fosa": fosa}
+    expected = fosa_sem.compare(data, methods, proportion=0.2, seeds=(1, 2))
+    pd.testing.assert_frame_equal(read_table("scores.csv"), expected)
+    assert (folder / "scores.png").stat().st_size > 5_000
+
+
+def test_compare_hides_cells_by_a_mechanism_and_knows_groups(folder: Path, capsys: Capture) -> None:
+    read_table("data.csv").dropna().to_csv("data.csv", index=False)
+    arguments = ["--methods", "mean", "fosa", "--no-refine", "--mechanism", "MNAR", "--group", "school"]
+    assert main(["compare", "model.txt", "data.csv", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "Column mean" in out
+    assert "refiner" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--figure", "scores.txt"], "must end in .png, .svg, .pdf"),
+        (["-o", "data.csv"], "data.csv is an input"),
+        (["--mechanism", "MAR"], "has holes"),
+        (["--proportion", "2"], "proportion must be"),
+    ],
+)
+def test_compare_says_what_is_wrong(folder: Path, capsys: Capture, arguments: list[str], message: str) -> None:
+    assert main(["compare", "model.txt", "data.csv", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert names(folder) == {"data.csv", "model.txt"}
 
 
 def test_demo_runs_the_whole_job(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from fosa_sem.errors import DataError, OptionError
+from fosa_sem.evaluate.ampute import ampute
 from fosa_sem.evaluate.baselines import column_mean
 from fosa_sem.evaluate.experiment import compare
 from fosa_sem.evaluate.masking import hide_cells, mask_cells
@@ -34,7 +35,7 @@ class Spy:
         self.seen.append(table.copy())
         self.seeds.append(seed)
         filled = table.fillna(0.0)
-        table.loc[:, :] = -1.0
+        table[table.select_dtypes("number").columns] = -1.0
         return filled
 
 
@@ -175,3 +176,52 @@ def test_overall_table_needs_a_comparison(data):
         overall_table(table.drop(columns="method"))
     with pytest.raises(DataError, match="no row 'overall'"):
         overall_table(table[table["variable"] == "x"])
+
+
+@pytest.fixture
+def complete(data):
+    rng = np.random.default_rng(1)
+    return data.fillna(0.0).assign(name=[f"row {i}" for i in range(len(data))], z=rng.normal(size=len(data)))
+
+
+def test_mechanism_hides_what_ampute_removes(complete):
+    for mechanism in ("MCAR", "MAR", "MNAR"):
+        spy = Spy()
+        table = compare(complete, {"spy": spy}, mechanism=mechanism, seeds=(2, 3))
+        for seen, seed in zip(spy.seen, (2, 3), strict=True):
+            removed = ampute(complete[["x", "y", "z"]], 0.5, mechanism, seed=seed)
+            pd.testing.assert_frame_equal(seen[["x", "y", "z"]], removed)
+            assert seen["name"].equals(complete["name"])
+        hidden = [int(seen.isna().sum().sum()) for seen in spy.seen]
+        assert table.query("variable == 'overall'")["n_masked"].tolist() == hidden
+
+
+def test_mechanism_takes_the_arguments_of_ampute(complete):
+    spy = Spy()
+    given = {"mechanism": "MAR", "proportion": 0.2, "patterns": [[1, 0]], "type": "TAIL"}
+    table = compare(complete, {"spy": spy}, mechanism=given, columns=["x", "y"])
+    expected = ampute(complete[["x", "y"]], 0.2, "MAR", patterns=[[1, 0]], type="TAIL", seed=0)
+    pd.testing.assert_frame_equal(spy.seen[0][["x", "y"]], expected)
+    assert table["variable"].tolist() == ["y", "overall"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mechanism": "MAR", "proportion": 0.3}, "proportion and mechanism are given"),
+        ({"mask": np.ones((80, 4), dtype=bool), "mechanism": "MAR"}, "mask and mechanism are given"),
+        ({"mask": np.ones((80, 4), dtype=bool), "proportion": 0.1}, "mask and proportion are given"),
+        ({"mechanism": "NMAR"}, "must be one of MCAR, MAR, MNAR"),
+        ({"mechanism": {"share": 0.3}}, "'share', no argument of ampute"),
+        ({"mechanism": {"seed": 3}}, "'seed', no argument of ampute"),
+        ({"mechanism": "MAR", "columns": ["x", "w"]}, "'w', which is not a column"),
+    ],
+)
+def test_bad_choice_of_cells(complete, options, message):
+    with pytest.raises(OptionError, match=message):
+        compare(complete, {"mean": column_mean}, **options)
+
+
+def test_mechanism_needs_complete_data(data):
+    with pytest.raises(DataError, match="has holes"):
+        compare(data, {"mean": column_mean}, mechanism="MAR")

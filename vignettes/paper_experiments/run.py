@@ -1,0 +1,77 @@
+"""Run the experiments; from the project's root, with the CDC's file in the folder that FOSA_SEM_DATA names:
+
+    python -m vignettes.paper_experiments.run [--only "table 2,rates"] [--jobs 1]
+
+Results land in results.csv beside this script, and what is there is not run again. `report` makes the text of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from fosa_sem import imputation_metrics
+from fosa_sem.evaluate.metrics import OVERALL
+from tests.benchmarks.imputation_methods import METHODS as IMPUTERS
+from tests.benchmarks.imputation_tasks import SCORES, Task, score
+from tests.benchmarks.resumable import RowFile, run_all
+from vignettes.paper_experiments.settings import KEY, METHODS, TABLES, Setting, mask, source
+
+COLUMNS = (*KEY, "method", *SCORES, "cov_error", "seconds", "error")
+RESULTS = RowFile(
+    path=Path(__file__).with_name("results.csv"), texts=("data", "mechanism", "model", "method", "error"),
+    columns=COLUMNS,
+)  # fmt: skip
+
+
+def run_one(setting: Setting) -> list[dict[str, object]]:
+    """Fill one table by every method: a row each."""
+    import torch  # noqa: F401  loaded before the clock starts
+
+    truth, model, func = source(setting)
+    task = Task(name="", truth=truth, mask=mask(truth, setting), model=model, func=func)
+    return [_row(setting, task, method) for method in METHODS]
+
+
+def _row(setting: Setting, task: Task, method: str) -> dict[str, object]:
+    row: dict[str, object] = dict(zip(KEY, setting.key, strict=True)) | {"method": method, "error": ""}
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            filled = IMPUTERS[method].make(task)(task.data, setting.seed)
+        except Exception as error:  # a method that fails is a result
+            return row | {"error": " ".join(f"{type(error).__name__}: {error}".split())[:200]}
+    row["seconds"] = round(time.perf_counter() - start, 2)
+    metrics = imputation_metrics(task.truth, filled, task.mask).set_index("variable").loc[OVERALL]
+    scores = score(task.truth, task.mask, filled).loc["MEAN"]
+    return row | {
+        name: round(float(value), 6) for name, value in [*scores.items(), ("cov_error", metrics["cov_error"])]
+    }
+
+
+def pending(names: Sequence[str], done: Collection[tuple[object, ...]]) -> list[tuple[Setting]]:
+    """Settings without results, each once, in the order of the tables."""
+    wanted = dict.fromkeys(setting for name in names for setting in TABLES[name]())
+    return [(setting,) for setting in wanted if setting.key not in done]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(TABLES), help=f"of {', '.join(TABLES)}")
+    parser.add_argument("--seeds", type=int, help="only the first so many seeds")
+    parser.add_argument("--jobs", type=int, default=1, help="settings at a time (default: 1)")
+    given = parser.parse_args()
+    names = given.only.split(",")
+    unknown = [name for name in names if name not in TABLES]
+    if unknown:
+        parser.error(f"no {unknown[0]!r}; there are {', '.join(TABLES)}")
+    settings = [(s,) for (s,) in pending(names, RESULTS.done(KEY)) if given.seeds is None or s.seed < given.seeds]
+    run_all(run_one, settings, RESULTS, given.jobs)
+
+
+if __name__ == "__main__":
+    main()
