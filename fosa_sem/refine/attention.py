@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn.functional import gelu, layer_norm
 
@@ -17,10 +19,14 @@ from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.remasking import MaskedRows
 
 FEATURES = 3
+# Embeddings start nearly equal: variables differ by their input weights first.
+EMBEDDING_FAN = 2500
 # Inputs beyond so many standard deviations are cut: a network must not extrapolate from an outlier.
 INPUT_LIMIT = 8.0
 # Up to so many variables, products of single numbers are faster than thousands of tiny matrix products.
 FEW_VARIABLES = 8
+Weights = dict[str, NDArray[np.float32]]
+"""Parameters by name, the networks in the first dimension."""
 
 
 def dropout(x: Tensor, rate: float, generator: Generator | None) -> Tensor:
@@ -86,40 +92,42 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor, p: int, bias: Tensor | None, generator: Generator | None) -> Tensor:
         """Map the tokens of n rows of p variables, shape (K, n p, width), to tokens of the same shape."""
-        x = x + dropout(self.merge(self.mix(self.project(normalised(x)), p, bias)), self.rate, generator)
+        x = x + dropout(self.merge(self._mix(self.project(normalised(x)), p, bias)), self.rate, generator)
         value, gate = self.expand(normalised(x)).chunk(2, dim=-1)  # GEGLU: Shazeer (2020), eq. 6
-        return x + self.contract(dropout(value * gelu(gate), self.rate, generator))
+        inner: Tensor = self.contract(dropout(value * gelu(gate), self.rate, generator))
+        return x + inner
 
-    def mix(self, projected: Tensor, p: int, bias: Tensor | None) -> Tensor:
+    def _mix(self, projected: Tensor, p: int, bias: Tensor | None) -> Tensor:
         """Scaled dot-product attention between the p tokens of each row (Vaswani et al., 2017, eq. 1)."""
         networks, tokens, _ = projected.shape
         parts = projected.view(networks, tokens // p, p, 3, self.heads, -1)
-        attend = _attend_elementwise if p <= FEW_VARIABLES else _attend_products
-        return attend(parts, bias).reshape(networks, tokens, -1)
+        mixed = _attend_elementwise(parts, bias) if p <= FEW_VARIABLES else _attend_products(parts, bias)
+        return mixed.reshape(networks, tokens, -1)
 
     def attention(self, x: Tensor, p: int, bias: Tensor | None) -> Tensor:
         """The attention weights, shape (K, n, heads, p, p): of the token in the row to those in the columns."""
         parts = self.project(normalised(x)).view(x.shape[0], -1, p, 3, self.heads, x.shape[-1] // self.heads)
         query, key, _ = parts.permute(3, 0, 1, 4, 2, 5)
-        return _with_bias(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), bias).softmax(dim=-1)
+        return _weights(query, key, bias)
 
 
-def _with_bias(scores: Tensor, bias: Tensor | None) -> Tensor:
-    """Add (K, heads, p, p) to scores of shape (K, n, heads, p, p)."""
-    return scores if bias is None else scores + bias[:, None]
+def _weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention weights from (K, n, heads, p, length); a bias of shape (K, heads, p, p) is added to the scores."""
+    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    return (scores if bias is None else scores + bias[:, None]).softmax(dim=-1)
 
 
 def _attend_products(parts: Tensor, bias: Tensor | None) -> Tensor:
     """Mix values of shape (K, n, p, [query, key, value], heads, length) by matrix products."""
     query, key, value = parts.permute(3, 0, 1, 4, 2, 5)
-    scores = _with_bias(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), bias)
-    return (scores.softmax(dim=-1) @ value).transpose(2, 3)
+    mixed: Tensor = _weights(query, key, bias) @ value
+    return mixed.transpose(2, 3)
 
 
 def _attend_elementwise(parts: Tensor, bias: Tensor | None) -> Tensor:
     """The same by sums over small dimensions, with rows in the dimension that lies close in memory."""
     query, key, value = parts.permute(3, 0, 4, 5, 2, 1).contiguous()  # (K, heads, length, p, n)
-    mixed: Tensor = _SmallAttention.apply(query / math.sqrt(query.shape[2]), key, value, bias)
+    mixed: Tensor = _SmallAttention.apply(query / math.sqrt(query.shape[2]), key, value, bias)  # type: ignore[no-untyped-call]
     return mixed.permute(0, 4, 3, 1, 2)
 
 
@@ -134,7 +142,7 @@ class _SmallAttention(torch.autograd.Function):
         return (weights[:, :, None] * value[:, :, :, None]).sum(dim=4)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         query, key, value, weights = ctx.saved_tensors
         g = gradient.contiguous()[:, :, :, :, None]
         of_weights = (g * value[:, :, :, None]).sum(dim=2)
@@ -182,14 +190,15 @@ class AttentionNetworks(nn.Module):
         width, device = config.width, generator.device
         self.rate = config.dropout
         self.read_in = uniform((networks, p, FEATURES, width), FEATURES, generator)
-        self.embedding = uniform((networks, 1, p, width), FEATURES, generator)
+        self.embedding = uniform((networks, 1, p, width), EMBEDDING_FAN, generator)
         self.blocks = nn.ModuleList(AttentionBlock(config, networks, generator) for _ in range(config.layers))
         self.inner = Linear(networks, width, width, generator)
-        self.read_out = nn.Parameter(0.1 * uniform((networks, p, width, outputs), width, generator).detach())
+        self.read_out = uniform((networks, p, width, outputs), width, generator)
         self.bias = nn.Parameter(torch.zeros(networks, p, 1, outputs, device=device))
         use = prior is not None and config.attention_prior
         self.prior = prior if use else None
-        self.strength = nn.Parameter(torch.zeros(config.layers, networks, config.heads, 1, 1)) if use else None
+        strengths = torch.zeros(networks, config.layers, config.heads, 1, 1, device=device)
+        self.strength = nn.Parameter(strengths) if use else None
 
     def tokens(self, rows: MaskedRows) -> Tensor:
         """The tokens that enter the first block, shape (K, n p, width)."""
@@ -203,7 +212,7 @@ class AttentionNetworks(nn.Module):
         """What the prior adds to the scores of a layer, shape (K, heads, p, p)."""
         if self.prior is None or self.strength is None:
             return None
-        bias: Tensor = self.strength[layer] * self.prior
+        bias: Tensor = self.strength[:, layer] * self.prior
         return bias
 
     def forward(self, rows: MaskedRows, generator: Generator | None = None) -> Tensor:
@@ -224,11 +233,11 @@ class AttentionNetworks(nn.Module):
         for layer, block in enumerate(self.blocks):
             x = block(x, p, self.attention_bias(layer), generator)
         x = dropout(gelu(self.inner(normalised(x))), self.rate, generator)
-        x = x.unflatten(1, (-1, p)).transpose(1, 2)  # (K, p, n, width)
+        x = x.view(len(x), -1, p, x.shape[-1]).transpose(1, 2)  # (K, p, n, width)
         out: Tensor = (x @ self.read_out + self.bias).transpose(1, 2)
         return out
 
     def mean_absolute_weight(self) -> Tensor:
         """Mean of the absolute values of each network's weights: the L1 term, shape (K,)."""
-        weights = [weight.flatten(1) for name, weight in self.named_parameters() if name != "strength"]
+        weights = [weight.flatten(1) for weight in self.parameters()]
         return torch.cat(weights, dim=1).abs().mean(dim=1)

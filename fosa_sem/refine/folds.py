@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,12 +97,9 @@ class Probe:
     valid: Tensor
 
 
-def make_probe(data: TrainingData, remasker: Remasker, folds: int, most: int) -> Probe:
-    """Hide each cell of each fold alone; of more than ``most`` cells, take some, evenly over the columns.
-
-    The folds were dealt at random, so that the first of a column are a random choice.
-    """
-    cells = [_cells_of_fold(data.fold, k, most // folds) for k in range(folds)]
+def make_probe(data: TrainingData, remasker: Remasker, folds: Sequence[int], most: int) -> Probe:
+    """Hide each cell of the folds given alone; of a fold with more than ``most`` cells, take some, over all columns."""
+    cells = [_cells_of_fold(data.fold, k, most) for k in folds]
     length = max(len(one) for one in cells)
     padded = torch.stack([torch.cat([one, one.new_zeros(length - len(one), 2)]) for one in cells])
     valid = torch.stack([torch.arange(length, device=one.device) < len(one) for one in cells])

@@ -69,7 +69,7 @@ class Heads:
             Conditional mean and sd of hidden cells; value and 0 of others.
         """
         c = self.components
-        logit, mean, log_scale = output[..., : PER_COMPONENT * c].split(c, dim=-1)
+        logit, mean, log_scale = torch.split(output[..., : PER_COMPONENT * c], c, dim=-1)
         mixture = Mixture(
             log_weight=logit.log_softmax(dim=-1),
             mean=sd[..., None] * mean,

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
+from torch import Tensor
 
 from fosa_sem.errors import OptionError
 from fosa_sem.imputation.completion import Completion, FloatArray
 from fosa_sem.refine.calibration import quantile
+from fosa_sem.refine.heads import Prediction
 
 IntArray = NDArray[np.intp]
 
@@ -53,7 +55,7 @@ class Predictive:
 
     def expectation(self) -> FloatArray:
         """Expected values, shape (m,)."""
-        values = (self.weight * self.mean).sum(axis=1)
+        values: FloatArray = (self.weight * self.mean).sum(axis=1)
         for cells, levels in self._discrete_cells():
             values[cells] = self.probability[cells, : len(levels)] @ levels
         return values
@@ -214,3 +216,28 @@ def _rule_probability(
             distance = (one - mean[cells, None]) / sd[cells, None]
             table[cells, : len(one)] = softmax(-(distance**2) / 2, axis=1)
     return table
+
+
+def network_cells(
+    prediction: Prediction, cells: NDArray[np.intp], at: tuple[NDArray[np.intp], NDArray[np.intp]], scale: FloatArray
+) -> NetworkCells:
+    """The networks' average distribution of cells at (row, column) of a prediction, on the data's scale."""
+
+    def stacked(table: Tensor) -> FloatArray:
+        """From (K, n, p, C) to (cells, K C)."""
+        picked = table.cpu().numpy()[:, at[0], at[1]]
+        return np.moveaxis(picked, 0, 1).reshape(len(cells), -1).astype(np.float64)
+
+    mixture, levels = prediction.mixture, prediction.levels
+    networks = mixture.mean.shape[0]
+    probability = np.zeros((len(cells), 0))
+    if levels is not None:
+        probability = levels.log_probability.exp().mean(dim=0).cpu().numpy()[at].astype(np.float64)
+    return NetworkCells(
+        cells=cells,
+        correction=scale * prediction.correction.mean(dim=0).cpu().numpy()[at].astype(np.float64),
+        weight=stacked(mixture.log_weight.exp()) / networks,
+        mean=scale[:, None] * stacked(mixture.mean),
+        sd=scale[:, None] * stacked(mixture.log_scale.exp()),
+        probability=probability,
+    )

@@ -11,22 +11,24 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from fosa_sem.errors import DataError, OptionError
+from fosa_sem.errors import DataError
 from fosa_sem.imputation.completion import Completion, FloatArray, GaussianRule
-from fosa_sem.refine.attention import AttentionNetworks
-from fosa_sem.refine.calibration import HeldOut, calibrate
+from fosa_sem.refine.attention import AttentionNetworks, Weights
+from fosa_sem.refine.calibration import calibrate
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.refine.folds import Probe, TrainingData, make_probe, training_data
+from fosa_sem.refine.folds import TrainingData, make_probe, training_data
+from fosa_sem.refine.form import Form, find_device
 from fosa_sem.refine.gate import decide_gates
-from fosa_sem.refine.heads import FLOOR, Heads, Prediction
-from fosa_sem.refine.predictive import NetworkCells, Predictive, predictive
+from fosa_sem.refine.heads import FLOOR, Heads
+from fosa_sem.refine.judging import judge
+from fosa_sem.refine.predictive import NetworkCells, Predictive, network_cells, predictive
 from fosa_sem.refine.remasking import MaskedRows, Remasker, Scaling
-from fosa_sem.refine.training import HISTORY, Weights, out_of_memory, predictions, train
+from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predictions, train
 
 # Held-out cells that gates and calibration are decided on.
 MAX_JUDGING_CELLS = 100_000
+TEAMS = 2
 
 
 class Refinement(Protocol):
@@ -103,13 +105,13 @@ class AttentionRefiner:
         favours the conditional mean over the correction, so that it makes the gates cautious. So does that
         single networks are judged but their average is used.
         """
-        form = _Form.of(completion, self.config, self.levels)
-        rng = np.random.default_rng(self.config.seed)
-        data = training_data(completion, form.scaling, self.config.folds, rng, form.device)
+        folds, seed = self.config.folds, self.config.seed
+        form = Form.of(completion, self.config, self.levels)
+        data = training_data(completion, form.scaling, folds, np.random.default_rng([seed, 0]), form.device)
         remasker = Remasker(completion.rule, form.scaling, form.device)
+        weights, history = _train(form, data, remasker, seed, progress=progress)
         with _one_thread():
-            weights, history = _train(form, data, remasker, rng, progress=progress)
-            judged = _judge(form, weights, make_probe(data, remasker, self.config.folds, MAX_JUDGING_CELLS))
+            judged = judge(form, weights, make_probe(data, remasker, range(folds), MAX_JUDGING_CELLS // folds))
         gates = decide_gates(completion.variables, judged.column, judged.residual, judged.correction)
         if not self.config.gated:
             gates["gate"] = 1.0
@@ -245,7 +247,7 @@ class FittedRefiner:
             for part, prediction in predictions(networks, heads, masked):
                 cells = np.flatnonzero((place[row] >= part.start) & (place[row] < part.stop))
                 at = place[row[cells]] - part.start, column[cells]
-                yield _network_cells(prediction, cells, at, self.scaling.sd[column[cells]])
+                yield network_cells(prediction, cells, at, self.scaling.sd[column[cells]])
 
     def _check(self, completion: Completion) -> None:
         if completion.variables != self.variables:
@@ -263,7 +265,7 @@ class FittedRefiner:
 
     def _masked_rows(self, completion: Completion, rows: NDArray[np.intp]) -> tuple[MaskedRows, NDArray[np.intp]]:
         """Distinct rows as the networks see them, and where each of ``rows`` is among them."""
-        device = _device(self.config)
+        device = find_device(self.config)
         hidden = ~completion.observed[rows]
         value = self.scaling.standardise(completion.mean[rows])
         sd = completion.sd[rows] / self.scaling.sd
@@ -279,177 +281,38 @@ class FittedRefiner:
     def _networks(self) -> Iterator[tuple[AttentionNetworks, Heads]]:
         """The trained networks, on one thread."""
         assert self.weights is not None
-        form = _Form.from_parts(self.rule, self.scaling, self.config, self.levels)
+        form = Form.from_parts(self.rule, self.scaling, self.config, self.levels)
         with _one_thread():
-            yield form.networks(self.weights), form.heads
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Form:
-    """What networks look like for these variables and options."""
-
-    config: RefinerConfig
-    scaling: Scaling
-    levels: dict[str, FloatArray]
-    heads: Heads
-    prior: Tensor | None
-    device: torch.device
-
-    @classmethod
-    def of(cls, completion: Completion, config: RefinerConfig, levels: Mapping[str, FloatArray]) -> _Form:
-        unknown = [name for name in levels if name not in completion.variables]
-        if unknown:
-            raise OptionError(f"levels names {unknown[0]!r}, which is no variable of the model")
-        sorted_levels = {name: np.unique(np.asarray(one, dtype=np.float64)) for name, one in levels.items()}
-        return cls.from_parts(completion.rule, observed_scaling(completion), config, sorted_levels)
-
-    @classmethod
-    def from_parts(
-        cls, rule: GaussianRule, scaling: Scaling, config: RefinerConfig, levels: dict[str, FloatArray]
-    ) -> _Form:
-        device = _device(config)
-        standardised = [
-            torch.as_tensor((levels[name] - scaling.mean[j]) / scaling.sd[j]) if name in levels else None
-            for j, name in enumerate(rule.variables)
-        ]
-        heads = Heads.from_levels(standardised, config, device)
-        prior = None
-        if config.attention_prior:
-            prior = torch.as_tensor(np.abs(partial_correlations(rule)), dtype=torch.float32, device=device)
-        return cls(config=config, scaling=scaling, levels=levels, heads=heads, prior=prior, device=device)
-
-    @property
-    def discrete(self) -> NDArray[np.bool_]:
-        return self.heads.discrete.cpu().numpy()
-
-    def networks(self, weights: Weights | None = None, seed: int = 0) -> AttentionNetworks:
-        """New networks, or trained ones."""
-        generator = torch.Generator(device=self.device).manual_seed(seed)
-        p = len(self.scaling.mean)
-        networks = AttentionNetworks(p, self.heads.outputs, self.config, self.config.folds, generator, self.prior)
-        if weights is None:
-            self.heads.start(networks.bias.data)
-        else:
-            networks.load_state_dict({name: torch.as_tensor(value) for name, value in weights.items()})
-        return networks
+            yield form.trained(self.weights), form.heads
 
 
 def _train(
-    form: _Form, data: TrainingData, remasker: Remasker, rng: np.random.Generator, *, progress: bool
+    form: Form, data: TrainingData, remasker: Remasker, seed: int, *, progress: bool
 ) -> tuple[Weights | None, pd.DataFrame]:
     """Train; with half the batch, from the beginning, whenever memory runs out."""
-    seed = int(rng.integers(2**62))
-    if bool((data.fold < 0).all()) or data.z.shape[1] < 2:
+    if bool((data.fold < 0).all()):
         return None, pd.DataFrame(columns=HISTORY, dtype=np.float64)
-    config, state = form.config, rng.bit_generator.state
+    config = form.config
     while True:
-        rng.bit_generator.state = state
-        generator = torch.Generator(device=form.device).manual_seed(seed)
         try:
-            networks = form.networks(seed=seed)
-            trained = train(networks, form.heads, data, remasker, config, generator, rng, progress=progress)
-            return trained.weights, trained.history
+            trained = train(_teams(form, data, remasker, config, seed), progress=progress)
         except (MemoryError, RuntimeError) as error:
             if config.batch_size == 1 or not out_of_memory(error):
                 raise
             config = replace(config, batch_size=config.batch_size // 2)
+        else:
+            return trained.weights, trained.history
 
 
-def _judge(form: _Form, weights: Weights | None, probe: Probe) -> HeldOut:
-    """What is held against the truth: each probed cell, by the network that never learned it."""
-    valid = probe.valid.cpu().numpy()
-    mixture: list[FloatArray] = []
-    correction = torch.zeros_like(probe.residual)
-    score = torch.zeros_like(probe.residual)
-    if weights is not None:
-        parts = [
-            _own_cells(prediction, probe, part)
-            for part, prediction in predictions(form.networks(weights), form.heads, probe.rows)
-        ]
-        correction, score, *stacked = (torch.cat(one, dim=1) for one in zip(*parts, strict=True))
-        mixture = [one.cpu().numpy()[valid].astype(np.float64) for one in stacked]
-    column, residual, d, sd, gain = (
-        one.cpu().numpy()[valid] for one in (probe.column, probe.residual, correction, probe.sd, score)
-    )
-    return HeldOut(
-        column=column,
-        residual=residual.astype(np.float64),
-        correction=d.astype(np.float64),
-        sd=sd.astype(np.float64),
-        level_gain=gain.astype(np.float64),
-        mixture=tuple(mixture) if mixture else None,
-    )
-
-
-def _own_cells(prediction: Prediction, probe: Probe, part: slice) -> tuple[Tensor, ...]:
-    """Correction, gain in log probability (levels only), and the mixture's weights, means and scales per probed cell."""
-    column = probe.column[:, part, None]
-
-    def own(table: Tensor) -> Tensor:
-        if table.dim() == 3:
-            return table.gather(2, column)[..., 0]
-        index = column[..., None].expand(-1, -1, 1, table.shape[-1])
-        return table.gather(2, index)[:, :, 0]
-
-    residual = probe.residual[:, part, None].expand(-1, -1, prediction.mixture.mean.shape[2])
-    gain = torch.zeros_like(residual) if prediction.levels is None else prediction.levels.gain(residual)
-    mixture = prediction.mixture
-    return (
-        own(prediction.correction), own(gain), own(mixture.log_weight.exp()), own(mixture.mean),
-        own(mixture.log_scale.exp()),
-    )  # fmt: skip
-
-
-def _network_cells(
-    prediction: Prediction, cells: NDArray[np.intp], at: tuple[NDArray[np.intp], NDArray[np.intp]], scale: FloatArray
-) -> NetworkCells:
-    """The networks' average distribution of cells at (row, column) of a prediction, on the data's scale."""
-
-    def stacked(table: Tensor) -> FloatArray:
-        """From (K, n, p, C) to (cells, K C)."""
-        picked = table.cpu().numpy()[:, at[0], at[1]]
-        return np.moveaxis(picked, 0, 1).reshape(len(cells), -1).astype(np.float64)
-
-    mixture, levels = prediction.mixture, prediction.levels
-    networks = mixture.mean.shape[0]
-    probability = np.zeros((len(cells), 0))
-    if levels is not None:
-        probability = levels.log_probability.exp().mean(dim=0).cpu().numpy()[at].astype(np.float64)
-    return NetworkCells(
-        cells=cells,
-        correction=scale * prediction.correction.mean(dim=0).cpu().numpy()[at].astype(np.float64),
-        weight=stacked(mixture.log_weight.exp()) / networks,
-        mean=scale[:, None] * stacked(mixture.mean),
-        sd=scale[:, None] * stacked(mixture.log_scale.exp()),
-        probability=probability,
-    )
-
-
-def partial_correlations(rule: GaussianRule) -> FloatArray:
-    """Partial correlation of each pair of variables given all others; of several groups, the mean. 1 on the diagonal."""
-    tables = []
-    for cov in rule.covs:
-        precision = np.linalg.pinv(cov, hermitian=True)
-        scale = np.sqrt(np.clip(np.diag(precision), 1e-300, None))
-        table = -precision / np.outer(scale, scale)
-        np.fill_diagonal(table, 1.0)
-        tables.append(table)
-    return np.asarray(np.mean(tables, axis=0))
-
-
-def observed_scaling(completion: Completion) -> Scaling:
-    """Mean and standard deviation (ddof = 0) of every variable's observed cells.
-
-    A variable without an observed cell takes the first group's moments from the rule.
-    """
-    mean, sd = completion.rule.means[0].copy(), np.sqrt(np.diag(completion.rule.covs[0]))
-    for j in range(len(mean)):
-        cells = completion.values[completion.observed[:, j], j]
-        if cells.size:
-            mean[j], sd[j] = cells.mean(), cells.std()
-    # Cells that are equal can still have an sd of rounding size, which must not blow up their z-scores.
-    constant = ~(sd > 1e-12 * np.maximum(np.abs(mean), 1e-300))
-    return Scaling(mean=mean, sd=np.where(constant, 1.0, sd))
+def _teams(form: Form, data: TrainingData, remasker: Remasker, config: RefinerConfig, seed: int) -> list[Team]:
+    """Two teams of folds, whatever the number of threads, so that it does not change the numbers."""
+    teams = []
+    for k, folds in enumerate(np.array_split(np.arange(config.folds), TEAMS)):
+        rng = np.random.default_rng([seed, 1, k])
+        generator = torch.Generator(device=form.device).manual_seed(int(rng.integers(2**62)))
+        networks = form.untrained(len(folds), generator)
+        teams.append(Team(networks, form.heads, folds.tolist(), data, remasker, config, generator, rng))
+    return teams
 
 
 def _correctable(completion: Completion) -> NDArray[np.bool_]:
@@ -467,14 +330,6 @@ def _distinct_rows(inputs: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.int
     keys = bits.view(np.dtype((np.void, bits.itemsize * bits.shape[1]))).ravel()
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return first, inverse.reshape(-1)
-
-
-def _device(config: RefinerConfig) -> torch.device:
-    """Resolve the device option on this machine."""
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
-        raise OptionError("refiner option device='cuda': torch finds no CUDA device; use 'auto' or 'cpu'")
-    return torch.device("cuda" if config.device != "cpu" and available else "cpu")
 
 
 @contextmanager

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from fosa_sem.errors import FosaWarning
-from fosa_sem.refine.attention import AttentionNetworks
+from fosa_sem.refine.attention import AttentionNetworks, Weights
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.folds import Probe, TrainingData, make_probe
 from fosa_sem.refine.heads import Heads, Prediction
@@ -28,7 +30,6 @@ WARMUP_STEPS = 50
 LAST_RATE = 0.02
 # Rows that pass through the networks at a time when nothing is learned.
 CHUNK = 2048
-Weights = dict[str, NDArray[np.float32]]
 
 PARTS = ["mse", "likelihood", "covariance", "l1"]
 HISTORY = ["epoch", *PARTS, "total", "heldout_mse", "baseline_mse"]
@@ -74,9 +75,7 @@ class Batch:
     target: Tensor
 
 
-def losses(
-    networks: AttentionNetworks, heads: Heads, batch: Batch, generator: torch.Generator | None = None
-) -> Losses:
+def losses(networks: AttentionNetworks, heads: Heads, batch: Batch, generator: torch.Generator | None = None) -> Losses:
     """Compute the loss of one batch.
 
     Parameters
@@ -124,9 +123,7 @@ def _covariance_gap(batch: Batch, d: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def predictions(
-    networks: AttentionNetworks, heads: Heads, rows: MaskedRows
-) -> Iterator[tuple[slice, Prediction]]:
+def predictions(networks: AttentionNetworks, heads: Heads, rows: MaskedRows) -> Iterator[tuple[slice, Prediction]]:
     """Predict many rows without dropout or gradients, some at a time; half as many if memory runs out."""
     start, size = 0, CHUNK
     while start < rows.value.shape[1]:
@@ -158,31 +155,75 @@ def probe_correction(networks: AttentionNetworks, heads: Heads, probe: Probe) ->
     return torch.cat(parts, dim=1)
 
 
-class BestWeights:
-    """Weights at the look with the smallest error of the held-out cells.
+class Team:
+    """Networks of some folds with all that their training needs; teams are trained side by side, one thread each.
 
-    No correction, the conditional mean, is the one to beat: ``weights`` is None until one does.
+    Parameters
+    ----------
+    networks : AttentionNetworks
+        Untrained, one per fold.
+    heads : Heads
+    folds : sequence of int
+        Whose cells they never learn, in the order of the networks.
+    data : TrainingData
+    remasker : Remasker
+    config : RefinerConfig
+    generator : torch.Generator
+        Of dropout.
+    rng : numpy.random.Generator
+        Of rows and hiding.
     """
 
-    def __init__(self, networks: AttentionNetworks, heads: Heads, probe: Probe) -> None:
-        self._networks, self._heads, self._probe = networks, heads, probe
-        self.baseline = self._mse = self._error(torch.zeros_like(probe.residual))
-        self.weights: Weights | None = None
-        self.since = 0
+    def __init__(
+        self, networks: AttentionNetworks, heads: Heads, folds: Sequence[int], data: TrainingData, remasker: Remasker,
+        config: RefinerConfig, generator: torch.Generator, rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self.networks, self.heads, self.config = networks, heads, config
+        self._data, self._remasker, self._generator, self._rng = data, remasker, generator, rng
+        self._folds = torch.as_tensor(folds, device=data.z.device)
+        self._probe = make_probe(data, remasker, folds, MAX_CHOOSING_CELLS // config.folds)
+        self._optimizer = torch.optim.Adam(networks.parameters(), lr=config.learning_rate)
+        self._sums, self._steps = torch.zeros(len(PARTS) + 1, device=data.z.device), 0
 
-    def _error(self, correction: Tensor) -> float:
-        probe = self._probe
-        return float((probe.residual - correction)[probe.valid].square().mean())
+    @property
+    def cells(self) -> int:
+        """Held-out cells that its networks are judged on."""
+        return int(self._probe.valid.sum())
 
-    def look(self) -> float:
-        """Return the error now, and keep the networks' weights if it is the smallest so far."""
-        mse = self._error(probe_correction(self._networks, self._heads, self._probe))
-        self.since += 1
-        if mse < self._mse:
-            self._mse, self.since = mse, 0
-            state = self._networks.state_dict()
-            self.weights = {name: value.detach().cpu().numpy().copy() for name, value in state.items()}
-        return mse
+    def squared_error(self, *, corrected: bool = True) -> float:
+        """Sum of the squared errors of its held-out cells."""
+        left = self._probe.residual
+        if corrected:
+            left = left - probe_correction(self.networks, self.heads, self._probe)
+        return float(left[self._probe.valid].square().sum())
+
+    def run_epoch(self, epoch: int) -> None:
+        """One pass over (some of) the rows, epochs counted from 1."""
+        rate = learning_rate(epoch, len(self._data.z), self.config)
+        for batch in batches(self._data, self._remasker, self._folds, self.config, self._rng):
+            self._sums += self._step(batch, rate)
+            self._steps += 1
+
+    def losses(self) -> list[float]:
+        """Parts of the loss and their total, means over networks and the steps since the last call."""
+        means = (self._sums / max(self._steps, 1)).tolist()
+        self._sums, self._steps = torch.zeros_like(self._sums), 0
+        return means
+
+    def weights(self) -> Weights:
+        """A copy of the parameters by name."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.networks.state_dict().items()}
+
+    def _step(self, batch: Batch, rate: float) -> Tensor:
+        loss = losses(self.networks, self.heads, batch, self._generator)
+        total = loss.total(self.config)
+        self._optimizer.zero_grad()
+        torch.autograd.backward(total.sum())
+        _clip_gradients(self.networks)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        return torch.stack([*(getattr(loss, part) for part in PARTS), total]).detach().mean(dim=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,31 +244,13 @@ class Trained:
     history: pd.DataFrame
 
 
-def train(
-    networks: AttentionNetworks,
-    heads: Heads,
-    data: TrainingData,
-    remasker: Remasker,
-    config: RefinerConfig,
-    generator: torch.Generator,
-    rng: np.random.Generator,
-    *,
-    progress: bool = False,
-) -> Trained:
-    """Train the networks in place.
+def train(teams: Sequence[Team], *, progress: bool = False) -> Trained:
+    """Train teams of networks in place.
 
     Parameters
     ----------
-    networks : AttentionNetworks
-        Untrained.
-    heads : Heads
-    data : TrainingData
-    remasker : Remasker
-    config : RefinerConfig
-    generator : torch.Generator
-        Of dropout.
-    rng : numpy.random.Generator
-        Of rows and hiding.
+    teams : sequence of Team
+        Untrained, together one network per fold.
     progress : bool, default False
         Show a progress bar.
 
@@ -241,96 +264,106 @@ def train(
         If the loss is not finite: training stops and no correction is kept. If it is interrupted (Ctrl-C): it stops
         with the best weights so far.
     """
-    parameters = list(networks.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate)
-    per_epoch = math.ceil(min(len(data.z), config.rows_per_epoch) / config.batch_size)
-    best = BestWeights(networks, heads, make_probe(data, remasker, config.folds, MAX_CHOOSING_CELLS))
-    sums, steps, history = torch.zeros(len(PARTS) + 1, device=data.z.device), 0, []
-    bar = tqdm(range(1, config.epochs + 1), desc="refiner", unit="epoch", disable=not progress)
-    try:
-        for epoch in bar:
-            for batch in _batches(data, remasker, config, rng):
-                rate = learning_rate((epoch - 1) * per_epoch, config.epochs * per_epoch, config)
-                sums += _step(networks, heads, batch, config, generator, optimizer, rate)
-                steps += 1
-            if epoch % config.check_every and epoch < config.epochs:
-                continue
-            row = [epoch, *(sums / steps).tolist(), best.look(), best.baseline]
-            sums, steps = torch.zeros_like(sums), 0
-            if not np.isfinite(row).all():
-                warnings.warn(
-                    f"the refiner's loss is not finite by epoch {epoch}; training stopped and the model's conditional "
-                    "expectations are kept. Try a smaller learning_rate.",
-                    FosaWarning,
-                    stacklevel=3,
-                )
-                return Trained(weights=None, history=pd.DataFrame(history, columns=HISTORY))
-            history.append(row)
-            if config.patience is not None and best.since >= config.patience:
+    config, cells = teams[0].config, sum(team.cells for team in teams)
+    # The conditional mean, no correction, is the one to beat.
+    baseline = lowest = sum(team.squared_error(corrected=False) for team in teams) / cells
+    weights: Weights | None = None
+    history: list[list[float]] = []
+    looks = [*range(config.check_every, config.epochs, config.check_every), config.epochs]
+    since = 0
+    with _side_by_side(teams, progress) as advance:
+        try:
+            for first, last in zip([0, *looks], looks, strict=False):
+                heldout = sum(advance(first, last)) / cells
+                row = [last, *np.mean([team.losses() for team in teams], axis=0).tolist(), heldout, baseline]
+                if not np.isfinite(row).all():
+                    _warn(
+                        f"the refiner's loss is not finite by epoch {last}; training stopped and the model's "
+                        "conditional expectations are kept. Try a smaller learning_rate."
+                    )
+                    weights = None
+                    break
+                history.append(row)
+                since += 1
+                if heldout < lowest:
+                    lowest, since = heldout, 0
+                    weights = together([team.weights() for team in teams])
+                if config.patience is not None and since >= config.patience:
+                    break
+        except KeyboardInterrupt:
+            _warn(f"training of the refiner was interrupted after epoch {first}; the best weights so far are kept")
+    return Trained(weights=weights, history=pd.DataFrame(history, columns=HISTORY))
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, FosaWarning, stacklevel=4)
+
+
+def together(parts: Sequence[Weights]) -> Weights:
+    """Weights of all teams, their networks one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@contextmanager
+def _side_by_side(teams: Sequence[Team], progress: bool) -> Iterator[Callable[[int, int], list[float]]]:
+    """A function that runs the epochs after ``first`` up to ``last`` and returns each team's squared error."""
+    stop = threading.Event()
+    config = teams[0].config
+    bar = tqdm(total=config.epochs, desc="refiner", unit="epoch", disable=not progress)
+    threads = torch.get_num_threads()
+
+    def run(team: Team, first: int, last: int) -> float:
+        # The batches are too small to share, and the last bits of a product depend on how it is shared.
+        torch.set_num_threads(1)
+        for epoch in range(first + 1, last + 1):
+            if stop.is_set():
                 break
-    except KeyboardInterrupt:
-        warnings.warn(
-            f"training of the refiner was interrupted in epoch {epoch} of {config.epochs}; the best weights so far "
-            "are kept",
-            FosaWarning,
-            stacklevel=3,
-        )
-    return Trained(weights=best.weights, history=pd.DataFrame(history, columns=HISTORY))
+            team.run_epoch(epoch)
+            if team is teams[0]:
+                bar.update()
+        return team.squared_error()
+
+    with bar, ThreadPoolExecutor(min(threads, len(teams))) as pool:
+        try:
+            yield lambda first, last: list(pool.map(lambda team: run(team, first, last), teams))
+        finally:
+            stop.set()
 
 
-def learning_rate(step: int, steps: int, config: RefinerConfig) -> float:
-    """Adam's rate at a step: up over 50 steps, then down a half cosine to 2%; or constant."""
+def learning_rate(epoch: int, n: int, config: RefinerConfig) -> float:
+    """Adam's rate in an epoch, from 1, of n rows: up over 50 steps, then down a half cosine to 2%; or constant."""
     if config.schedule == "constant":
         return config.learning_rate
-    fall = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2
-    return config.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * fall
-
-
-def _step(
-    networks: AttentionNetworks,
-    heads: Heads,
-    batch: Batch,
-    config: RefinerConfig,
-    generator: torch.Generator,
-    optimizer: torch.optim.Optimizer,
-    rate: float,
-) -> Tensor:
-    """Take one step; return the parts of the loss and their total, means over networks."""
-    loss = losses(networks, heads, batch, generator)
-    total = loss.total(config)
-    optimizer.zero_grad()
-    torch.autograd.backward(total.sum())
-    _clip_gradients(networks)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    return torch.stack([*(getattr(loss, part) for part in PARTS), total]).detach().mean(dim=1)
+    per_epoch = math.ceil(min(n, config.rows_per_epoch) / config.batch_size)
+    rise = min(1.0, ((epoch - 1) * per_epoch + 1) / WARMUP_STEPS)
+    fall = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * (epoch - 1) / config.epochs)) / 2
+    return config.learning_rate * rise * fall
 
 
 def _clip_gradients(networks: AttentionNetworks) -> None:
     """Limit the norm of each network's gradient."""
-    gradients = [g for name, w in networks.named_parameters() if (g := w.grad) is not None and name != "strength"]
+    gradients = [weight.grad for weight in networks.parameters() if weight.grad is not None]
     norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()
     factor = (MAX_GRADIENT_NORM / norm.clamp(min=1e-12)).clamp(max=1.0)
     for g in gradients:
         g.mul_(factor.view(-1, *[1] * (g.dim() - 1)))
 
 
-def _batches(
-    data: TrainingData, remasker: Remasker, config: RefinerConfig, rng: np.random.Generator
+def batches(
+    data: TrainingData, remasker: Remasker, folds: Tensor, config: RefinerConfig, rng: np.random.Generator
 ) -> Iterator[Batch]:
     """Batches of an epoch: for each network its own order of the rows, each with cells hidden at a rate of its own."""
-    device, (n, p), networks = data.z.device, data.z.shape, config.folds
-    own = torch.arange(networks, device=device)[:, None, None]
+    device, (n, p) = data.z.device, data.z.shape
     size = min(n, config.rows_per_epoch)
-    order = np.stack([rng.choice(n, size, replace=False, shuffle=True) for _ in range(networks)])
+    order = np.stack([rng.choice(n, size, replace=False) for _ in folds])
     for start in range(0, size, config.batch_size):
         row = torch.as_tensor(order[:, start : start + config.batch_size], device=device)
         rate = rng.uniform(*config.hide_rate, size=(*row.shape, 1))
         hidden = torch.as_tensor(rng.random((*row.shape, p)) < rate, device=device)
         observed, fold = data.observed[row], data.fold[row]
         shown = observed & ~hidden
-        target = hidden & (fold >= 0) & (fold != own) & shown.any(dim=2, keepdim=True)
+        learnable = (fold >= 0) & (fold != folds[:, None, None])
         z = data.z[row]
         masked, covariance = remasker(z, shown, data.group[row])
+        target = hidden & learnable & shown.any(dim=2, keepdim=True)
         yield Batch(rows=masked, covariance=covariance, z=z.float(), target=target)
