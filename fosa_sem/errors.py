@@ -59,6 +59,10 @@ class DataError(FosaError, ValueError):
     """The data cannot be used as they are."""
 
 
+class SavedFileError(DataError):
+    """A file is not what this package saved: another kind, another version, damaged or changed."""
+
+
 class DependenceError(DataError):
     """Columns are exactly dependent, so that the likelihood has no maximum."""
 

@@ -4,32 +4,56 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fosa_sem.data.checks import check_column_values, check_table, column_parts
-from fosa_sem.errors import DataError, DependenceError, OptionError
+from fosa_sem.data.checks import check_table
+from fosa_sem.errors import DataError, OptionError
 from fosa_sem.evaluate.baselines import column_mean
 from fosa_sem.evaluate.experiment import compare
 from fosa_sem.fiml.engines.base import Engine
+from fosa_sem.imputation.categories import Asked, encode
+from fosa_sem.imputation.column_types import ColumnTypes, Output
+from fosa_sem.imputation.columns import Limits, Names
 from fosa_sem.imputation.completion import Completion
-from fosa_sem.inference import FimlFit, FitOptions, fit
-from fosa_sem.inference.options import FitKeywords, fit_options
+from fosa_sem.imputation.conditional import Filler
+from fosa_sem.imputation.joint_fit import (
+    coded_categories,
+    fit_or_ridge,
+    joint_fit_options,
+    modelled_columns,
+    named_columns,
+)
+from fosa_sem.persistence import load_records, reading, save_records
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.report.collect import collect_imputation
+from fosa_sem.report.collect import collect_imputation, package_version
 from fosa_sem.report.records import ImputationReport
 from fosa_sem.results import SemResults
 from fosa_sem.syntax.options import FunctionName
 
-RIDGE = 1e-6
-"""Added to the variance of every column, as a share of it, if columns are exactly dependent."""
+if TYPE_CHECKING:
+    from fosa_sem.refine.refiner import FittedRefiner
+
+SAVED = "fosa_sem.FosaImputer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfFit:
+    """What belongs to the data of a fit."""
+
+    results: SemResults
+    completion: Completion
+    refined: Completion
+    adjustments: pd.DataFrame
 
 
 class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -52,6 +76,22 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         What finds the estimates: "native", "semopy", or an object with ``name`` and ``estimate(problem)``.
     sem_options : mapping, optional
         Further keyword arguments as of `fosa_sem.sem`: ``group``, ``std_lv``, ``orthogonal`` ...
+    categorical : "auto", mapping of str to kind, or None, default "auto"
+        Which variables are categories. Kinds are "binary", "ordinal", "nominal" and "continuous"; columns that a
+        mapping does not name are judged as with "auto": categories are categoricals, text and truth values, and numbers
+        with 2 to 10 distinct values that are observed 10 times each on average. Ordered categoricals enter the model as
+        their position (0, 1, ...), two-valued text as 0 and 1 in sorted order, numbers as they are. A nominal column
+        (more than two unordered categories) cannot be named in the model: declared here, or named in ``sem_options``'
+        auxiliary, it joins by indicators as auxiliary variables. None: only numbers are read, and none are categories.
+    output : {"expected", "category"}, default "expected"
+        What fills the holes of categories: the expected value, a number (a column of text or ordered categories then
+        becomes its codes), or the most probable category in the dtype of the column. Nominal columns always get the
+        latter. `category_probabilities` gives more.
+    bounds : mapping of str to (low, high), optional
+        Limits that filled values are moved to, None for no limit (scikit-learn: ``min_value``, ``max_value``; mice:
+        ``squeeze``). ``adjustments_`` counts them.
+    integers : str or sequence of str, optional
+        Variables whose filled values are rounded; counted likewise.
     seed : int, default 0
         Of the training with ``refiner="attention"``; a `RefinerConfig` carries its own.
     verbose : bool, optional
@@ -65,6 +105,12 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         The table of `fit` filled with E[missing | observed] under the model.
     refined_ : Completion
         The same after refinement; ``completion_`` itself without a refiner.
+    filler_ : Filler
+        The moments by which rows are filled.
+    types_ : ColumnTypes
+        The columns of categories, and what values filled cells may take.
+    adjustments_ : DataFrame
+        One row per variable with bounds or whole numbers: variable, filled, clipped, rounded (numbers of cells).
     refiner_ : FittedRefiner or None
         The trained network with its ``gates`` and ``history``.
     metrics_ : DataFrame
@@ -95,6 +141,10 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         refiner: Literal["attention"] | RefinerConfig | None = "attention",
         engine: str | Engine = "native",
         sem_options: Mapping[str, Any] | None = None,
+        categorical: Asked = "auto",
+        output: Output = "expected",
+        bounds: Limits | None = None,
+        integers: Names = (),
         seed: int = 0,
         verbose: bool | None = None,
     ) -> None:
@@ -103,6 +153,10 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         self.refiner = refiner
         self.engine = engine
         self.sem_options = sem_options
+        self.categorical = categorical
+        self.output = output
+        self.bounds = bounds
+        self.integers = integers
         self.seed = seed
         self.verbose = verbose
 
@@ -137,18 +191,25 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         FosaWarning
             Whatever the fit and the training have to say.
         """
-        X = _named_columns(check_table(X))
+        X = named_columns(check_table(X))
         config = _refiner_config(self.refiner, self.seed)
-        options = _fit_options(self.func, self.engine, self.sem_options)
-        results = SemResults(fit=_fit_or_ridge(self.model, X, options), data=X)
+        _check_output(self.output)
+        options = joint_fit_options(self.func, self.engine, self.sem_options)
+        columns, options = coded_categories(X, self.model, options, self.categorical)
+        table = encode(X, columns)
+        results = SemResults(fit=fit_or_ridge(self.model, table, options), data=table)
         completion = results.impute()
+        types = ColumnTypes.learn(columns, completion, self.bounds, self.integers)
         refiner = None
         if config is not None:
             from fosa_sem.refine.refiner import AttentionRefiner
 
             refiner = AttentionRefiner(config=config).fit(completion, progress=self._progress())
-        self.sem_results_, self.completion_, self.refiner_ = results, completion, refiner
-        self.refined_ = completion if refiner is None else refiner.refine(completion)
+        self.filler_, self.refiner_, self.types_ = Filler.from_fit(results.fit), refiner, types
+        refined, adjustments = types.settle(completion if refiner is None else refiner.refine(completion))
+        self._of_fit: _OfFit | None = _OfFit(
+            results=results, completion=completion, refined=refined, adjustments=adjustments
+        )
         self._metrics: pd.DataFrame | None = None
         validate_data(self, X, reset=True, skip_check_array=True)
         return self
@@ -179,15 +240,48 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         DataError
             Columns are missing, new or in another order, or a value cannot be used.
         """
-        check_is_fitted(self, "sem_results_")
+        completion = self._complete(X)
+        _check_output(self.output)
+        return self.types_.decode(X, completion, self.output)
+
+    def category_probabilities(self, X: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """Probabilities of the categories of every column of categories.
+
+        Parameters
+        ----------
+        X : DataFrame, shape (m, columns)
+            As of `transform`.
+
+        Returns
+        -------
+        dict of str to DataFrame, shape (m, K)
+            By column; index that of X, columns the categories. 0 and 1 where X has a value. The probabilities of
+            ordered categories have the expectation that `transform` gives with ``output="expected"``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, DataError
+            As `transform`.
+        """
+        found = self._probabilities(X)
+        return {
+            column.name: pd.DataFrame(found[column.name], index=X.index, columns=list(column.categories))
+            for column in self.types_.columns
+        }
+
+    def _probabilities(self, X: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+        return self.types_.probabilities(self._complete(X))
+
+    def _complete(self, X: pd.DataFrame) -> Completion:
+        """Fill and refine any rows."""
+        check_is_fitted(self, "filler_")
         X = check_table(X)
         try:
             validate_data(self, X, reset=False, skip_check_array=True)
         except ValueError as error:
             raise DataError(str(error)) from None
-        completion = self.sem_results_.impute(X)
-        refined = completion if self.refiner_ is None else self.refiner_.refine(completion)
-        return refined.to_frame()
+        completion = self.filler_.complete(self.types_.encode(X))
+        return self.types_.settle(completion if self.refiner_ is None else self.refiner_.refine(completion))[0]
 
     def evaluate(self, *, proportion: float = 0.1, seeds: Sequence[int] = (0,)) -> pd.DataFrame:
         """Hide observed cells of the fitted table, refit without them, and score what takes their place.
@@ -218,17 +312,113 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         FosaError
             If the model cannot be fitted without the hidden cells.
         """
-        check_is_fitted(self, "sem_results_")
-        table = _modelled_columns(self.completion_)
+        table = modelled_columns(self.completion_)
         group = self.sem_results_.fit.options.group
         self._metrics = compare(
             table if group is None else table.assign(**{group: self.completion_.table[group]}),
             {"mean": column_mean, "fosa": self._refit},
             proportion=proportion,
             seeds=seeds,
-            columns=tuple(table.columns),
+            columns=tuple(name for name in table.columns if name not in self.types_.indicators),
         )
         return self._metrics
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write what `transform` needs to one file: moments, network and gates, no row of the data.
+
+        Parameters
+        ----------
+        path : path-like
+            Any suffix; ``.safetensors`` is usual. A file that is there is replaced, whole or not at all.
+
+        Returns
+        -------
+        Path
+            The file: safetensors, with JSON in its metadata and a checksum. Reading it runs no code from it.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        OptionError
+            ``engine`` or ``sem_options`` hold an object, such as an Engine or a fit to start from; or the place cannot
+            be written.
+        """
+        check_is_fitted(self, "filler_")
+        if not isinstance(self.engine, str):
+            raise OptionError(
+                f"engine {self.engine.name!r} is an object, which is not saved; give the name of an engine"
+            )
+        content = {
+            "parameters": self.get_params(deep=False),
+            "filler": self.filler_,
+            "refiner": self.refiner_,
+            "types": self.types_,
+            "columns": tuple(self.feature_names_in_),
+        }
+        return save_records(path, content, kind=SAVED, package=package_version())
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> FosaImputer:
+        """Read an imputer that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        FosaImputer
+            Its `transform` gives the numbers of the imputer saved, bit for bit on the same machine. What belongs to the
+            data of `fit` (``sem_results_``, ``completion_``, ``refined_``, ``metrics_``) is not there.
+
+        Raises
+        ------
+        SavedFileError
+            There is no such file, or it is none of an imputer, of another version, damaged or changed.
+        """
+        content = load_records(path, kind=SAVED)
+        return reading(path, lambda: cls._restored(**content))
+
+    @classmethod
+    def _restored(
+        cls, *, parameters: dict[str, Any], filler: Filler, refiner: FittedRefiner | None, types: ColumnTypes,
+        columns: tuple[str, ...],
+    ) -> FosaImputer:  # fmt: skip
+        imputer = cls(**parameters)
+        filler.check()
+        imputer.filler_, imputer.refiner_, imputer.types_, imputer._of_fit = filler, refiner, types, None
+        imputer.n_features_in_, imputer.feature_names_in_ = len(columns), np.array(columns, dtype=object)
+        return imputer
+
+    def _fitted(self, name: str) -> _OfFit:
+        """What only `fit` gives, or the reason why it is not there; a missing attribute for ``hasattr``."""
+        check_is_fitted(self, "filler_")
+        if self._of_fit is None:
+            raise NotFittedError(
+                f"{name} belongs to the data of fit(), which a saved imputer does not hold; call fit()"
+            )
+        return self._of_fit
+
+    @property
+    def sem_results_(self) -> SemResults:
+        """The FIML fit."""
+        return self._fitted("sem_results_").results
+
+    @property
+    def completion_(self) -> Completion:
+        """The table of `fit`, filled by the model."""
+        return self._fitted("completion_").completion
+
+    @property
+    def refined_(self) -> Completion:
+        """The table of `fit`, refined."""
+        return self._fitted("refined_").refined
+
+    @property
+    def adjustments_(self) -> pd.DataFrame:
+        """How many filled cells of the table of `fit` were moved to bounds and whole numbers."""
+        return self._fitted("adjustments_").adjustments
 
     @property
     def metrics_(self) -> pd.DataFrame:
@@ -251,14 +441,14 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         ImputationReport
             With the metrics, if `evaluate` was called.
         """
-        check_is_fitted(self, "sem_results_")
-        refiner = self.refiner_
+        completion, refiner = self.completion_, self.refiner_
         return collect_imputation(
-            self.completion_,
+            completion,
             None if refiner is None else self.refined_,
             metrics=self._metrics,
             history=None if refiner is None else refiner.history,
             gates=None if refiner is None else refiner.gates,
+            adjustments=self.adjustments_,
             notes=notes,
         )
 
@@ -283,7 +473,6 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         OptionError
             For another suffix, or a place that cannot be written; no partial file is left.
         """
-        check_is_fitted(self, "sem_results_")
         return self.sem_results_.report(path, self.imputation_report(notes))
 
     def __sklearn_tags__(self) -> Any:
@@ -297,23 +486,16 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
 
     def _refit(self, table: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
         """Completed tables of a copy of this imputer that sees nothing but the table given."""
-        other = clone(self).fit(table)
+        options, levels = self.sem_results_.fit.options, self.types_.levels
+        given = {**(self.sem_options or {}), "auxiliary": options.auxiliary} if options.auxiliary else self.sem_options
+        kinds = {name: "ordinal" if name in levels else "continuous" for name in table.columns}
+        coded = self.categorical if self.categorical is None else kinds
+        other = clone(self).set_params(sem_options=given, categorical=coded).fit(table)
         tables = {"sem": other.completion_.to_frame()}
         return tables if other.refiner_ is None else tables | {"refined": other.refined_.to_frame()}
 
     def _progress(self) -> bool:
         return sys.stderr.isatty() if self.verbose is None else bool(self.verbose)
-
-
-def _named_columns(X: pd.DataFrame) -> pd.DataFrame:
-    """Return the table if every column has a name of its own: unlike a fit, a transformer accounts for all of them."""
-    odd = [c for c in X.columns if not isinstance(c, str)]
-    if odd:
-        raise DataError(f"column names must be strings; {odd[0]!r} is {type(odd[0]).__name__}: rename it")
-    twice = X.columns[X.columns.duplicated()]
-    if len(twice):
-        raise DataError(f"column {twice[0]!r} occurs more than once in the data; keep one")
-    return X
 
 
 def _refiner_config(refiner: object, seed: int) -> RefinerConfig | None:
@@ -324,29 +506,6 @@ def _refiner_config(refiner: object, seed: int) -> RefinerConfig | None:
     raise OptionError(f"refiner must be 'attention', a RefinerConfig or None, got {refiner!r}")
 
 
-def _fit_options(func: FunctionName, engine: str | Engine, sem_options: Mapping[str, Any] | None) -> FitOptions:
-    given = dict(sem_options or {})
-    if "engine" in given:
-        raise OptionError("sem_options has 'engine'; give it to FosaImputer itself")
-    if given.pop("fixed_x", None) not in (None, False):
-        raise OptionError(
-            "sem_options may not change fixed_x=False: another value gives exogenous variables no distribution to fill "
-            "them from; leave it out"
-        )
-    keywords = cast(FitKeywords, {**given, "engine": engine, "fixed_x": False})
-    return fit_options(func, keywords)
-
-
-def _fit_or_ridge(model: str, data: pd.DataFrame, options: FitOptions) -> FimlFit:
-    """Fit; once more with a ridge, which warns, if columns are exactly dependent."""
-    try:
-        return fit(model, data, options)
-    except DependenceError:
-        return fit(model, data, replace(options, ridge=RIDGE))
-
-
-def _modelled_columns(completion: Completion) -> pd.DataFrame:
-    """Return the columns that the model uses, as numbers with holes; of a product ``x:z``, its two columns."""
-    table = completion.table
-    names = dict.fromkeys(part for name in completion.variables for part in column_parts(table, name))
-    return pd.DataFrame({name: check_column_values(table[name]) for name in names}, index=table.index)
+def _check_output(output: object) -> None:
+    if output not in ("expected", "category"):
+        raise OptionError(f"output must be 'expected' or 'category', got {output!r}")

@@ -12,7 +12,7 @@ import fosa_sem
 PACKAGE = Path(fosa_sem.__file__).parent
 ORDER = (
     "errors", "syntax", "model", "data", "fiml", "inference", "imputation", "refine", "evaluate", "report",
-    "results", "imputer", "api", "cli",
+    "results", "persistence", "imputer", "api", "cli",
 )  # fmt: skip
 TIER = {name: tier for tier, name in enumerate(ORDER)}
 ONLY = {
@@ -20,7 +20,7 @@ ONLY = {
     "refine": {"fosa_sem.errors", "fosa_sem.imputation.completion", "fosa_sem.refine"},
 }
 BELOW_NAMES = ("model", "fiml")
-HEAVY = {"torch", "semopy", "rpy2", "matplotlib", "sklearn", "statsmodels"}
+HEAVY = {"torch", "semopy", "rpy2", "matplotlib", "sklearn", "statsmodels", "safetensors"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

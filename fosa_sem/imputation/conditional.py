@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -34,22 +36,104 @@ def joint_rule(fit: FimlFit) -> GaussianRule:
     )
 
 
-def read_rows(fit: FimlFit, data: pd.DataFrame) -> tuple[FloatArray, IntArray]:
-    """Values of the model's variables, shape (n, p), and 0-based group of each row, shape (n,).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filler:
+    """All that it takes to fill the holes of rows: columns, groups and moments, and nothing of the rows fitted to.
 
-    Raises
-    ------
-    DataError
-        As in fitting, and for a missing or unknown value of the group variable.
+    Attributes
+    ----------
+    rule : GaussianRule
+        Its variables are columns of the table, or products ``x:z`` of two.
+    group : str or None
+        Column that holds the groups.
+    labels : tuple of str
+        Of the groups, in the order of the rule's moments; one empty string without groups.
+    fixed : tuple of str
+        Variables without a distribution (exogenous ones with ``fixed_x=True``), which must be complete.
     """
+
+    rule: GaussianRule
+    group: str | None
+    labels: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+    @classmethod
+    def from_fit(cls, fit: FimlFit) -> Filler:
+        """That of a fitted model."""
+        return cls(
+            rule=observed_rule(fit), group=fit.options.group, labels=tuple(g.label for g in fit.sample.groups),
+            fixed=fit.table.names.observed_x if fit.table.fixed_x else (),
+        )  # fmt: skip
+
+    def check(self) -> None:
+        """Check that labels, means and covariances belong together.
+
+        Raises
+        ------
+        DataError
+        """
+        p, rule = len(self.rule.variables), self.rule
+        shapes = [(mean.shape, cov.shape) for mean, cov in zip(rule.means, rule.covs, strict=True)]
+        if shapes != [((p,), (p, p))] * len(self.labels):
+            raise DataError(
+                f"moments of {p} variables in {len(self.labels)} group(s) are asked for, got shapes {shapes}"
+            )
+
+    def read(self, data: pd.DataFrame) -> tuple[FloatArray, IntArray]:
+        """Values of the variables, shape (n, p), and 0-based group of each row, shape (n,).
+
+        Raises
+        ------
+        DataError
+            As in fitting, and for a missing or unknown value of the group variable.
+        OptionError
+            If a value of a variable without a distribution is missing.
+        """
+        values, group = _read(data, self.rule.variables, self.group, self.labels)
+        for name in self.fixed:
+            holes = int(np.isnan(values[:, self.rule.variables.index(name)]).sum())
+            if holes:
+                raise OptionError(
+                    f"exogenous variable {name!r} has {holes} missing value(s), and the model was fitted with "
+                    "fixed_x=True, which gives it no distribution; refit with fixed_x=False"
+                )
+        return values, group
+
+    def complete(self, data: pd.DataFrame) -> Completion:
+        """Fill the holes of a table with E[missing | observed].
+
+        Parameters
+        ----------
+        data : DataFrame
+            Any rows; never changed.
+
+        Returns
+        -------
+        Completion
+            Every row of ``data``. A row with nothing observed gets the means of its group.
+
+        Raises
+        ------
+        DataError, OptionError
+            As `read`.
+        """
+        values, group = self.read(data)
+        observed = ~np.isnan(values)
+        mean, sd = self.rule.conditional(values, observed, group)
+        origin = np.where(observed, np.int8(Origin.OBSERVED), np.int8(Origin.SEM))
+        return Completion(
+            table=data, values=mean, observed=observed, mean=mean, sd=sd, origin=origin, group=group, rule=self.rule
+        )
+
+
+def _read(
+    data: pd.DataFrame, names: tuple[str, ...], group: str | None, labels: tuple[str, ...]
+) -> tuple[FloatArray, IntArray]:
     data = check_table(data)
-    names = fit.table.names.observed
-    group = fit.options.group
     check_names(data, [*names, *([group] if group else [])], {})
     values = np.column_stack([check_column_values(take_column(data, name)) for name in names])
     if group is None:
         return values, np.zeros(len(data), dtype=np.intp)
-    labels = [g.label for g in fit.sample.groups]
     missing = int(data[group].isna().sum())
     if missing:
         raise DataError(f"{missing} row(s) have no value of the group variable {group!r}; drop them first")
@@ -58,29 +142,19 @@ def read_rows(fit: FimlFit, data: pd.DataFrame) -> tuple[FloatArray, IntArray]:
     unknown = [v for v in given if v not in known]
     if unknown:
         raise DataError(f"group {unknown[0]!r} was not in the data the model was fitted to: {', '.join(labels)}")
-    return values, np.asarray(given.map(known), dtype=np.intp)
+    return values, np.array(given.map(known), dtype=np.intp)  # a copy: pandas' own is read-only
 
 
-def read_imputable(fit: FimlFit, data: pd.DataFrame) -> tuple[FloatArray, IntArray]:
-    """As `read_rows`, for rows whose holes are to be filled.
+def read_rows(fit: FimlFit, data: pd.DataFrame) -> tuple[FloatArray, IntArray]:
+    """Values of the model's variables, shape (n, p), and 0-based group of each row, shape (n,).
 
     Raises
     ------
     DataError
-        As `read_rows`.
-    OptionError
-        If a value of an exogenous variable is missing and the model was fitted with ``fixed_x=True``.
+        As in fitting, and for a missing or unknown value of the group variable.
     """
-    values, group = read_rows(fit, data)
-    if fit.table.fixed_x:
-        for name in fit.table.names.observed_x:
-            holes = int(np.isnan(values[:, fit.table.names.observed.index(name)]).sum())
-            if holes:
-                raise OptionError(
-                    f"exogenous variable {name!r} has {holes} missing value(s), and the model was fitted with "
-                    "fixed_x=True, which gives it no distribution; refit with fixed_x=False"
-                )
-    return values, group
+    labels = tuple(g.label for g in fit.sample.groups)
+    return _read(data, fit.table.names.observed, fit.options.group, labels)
 
 
 def complete(fit: FimlFit, data: pd.DataFrame) -> Completion:
@@ -103,11 +177,4 @@ def complete(fit: FimlFit, data: pd.DataFrame) -> Completion:
         If a value of an exogenous variable is missing and the model was fitted with ``fixed_x=True``, which gives
         these variables no distribution.
     """
-    values, group = read_imputable(fit, data)
-    observed = ~np.isnan(values)
-    rule = observed_rule(fit)
-    mean, sd = rule.conditional(values, observed, group)
-    origin = np.where(observed, np.int8(Origin.OBSERVED), np.int8(Origin.SEM))
-    return Completion(
-        table=data, values=mean, observed=observed, mean=mean, sd=sd, origin=origin, group=group, rule=rule
-    )
+    return Filler.from_fit(fit).complete(data)

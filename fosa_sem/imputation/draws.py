@@ -20,7 +20,7 @@ from fosa_sem.imputation.columns import (
     column_rules,
 )
 from fosa_sem.imputation.completion import BoolArray, Completion, FloatArray
-from fosa_sem.imputation.conditional import read_imputable
+from fosa_sem.imputation.conditional import Filler
 from fosa_sem.imputation.missing_cells import Batch, GroupMoments, draw_batch, missing_batches
 from fosa_sem.imputation.parameter_draws import DrawnParameters, ParameterDraws, draw_parameters
 from fosa_sem.imputation.predictions import Donors, leave_one_out, thresholds
@@ -216,7 +216,7 @@ def model_draws(
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise OptionError(f"{name} must be a whole number from {least} on, got {number!r}")
     variables = fit.table.names.observed
-    values, group = read_imputable(fit, table)
+    values, group = Filler.from_fit(fit).read(table)
     fitted = np.vstack([g.values for g in fit.sample.groups])
     rules = column_rules(
         variables, fitted, bounds=options.bounds, integers=options.integers, pmm=options.pmm, ordinal=options.ordinal,

@@ -21,6 +21,8 @@ RANK_TOLERANCE = 1e-7
 """Singular value of the scaled Jacobian, relative to the largest, below which a direction counts as flat."""
 REGULAR = 1e-8
 """Smallest over largest eigenvalue of the complete-data information from which its rank needs no closer look."""
+WIDTHS = (0.2, 0.2, 0.1, 0.05, 0.02)
+"""How far from the start points are tried, in units of one row's standard error, until two have moments."""
 INVOLVED = 0.05
 """Share of a flat direction from which a parameter is named."""
 
@@ -37,18 +39,21 @@ def check_identified(problem: FitProblem) -> None:
     """
     start = starting_values(problem, given=False)
     rng = np.random.default_rng(0)
-    flat: list[str] = []
-    for _ in range(2):
+    verdicts: list[list[str]] = []
+    for width in WIDTHS:
         try:
-            point = _meeting_equalities(problem, _generic(problem, start, rng))
+            point = _meeting_equalities(problem, _generic(problem, start, width, rng))
             basis = problem.tangent(point, "equalities")
             if regular_inverse(basis.T @ problem.complete_information(point) @ basis, REGULAR) is not None:
                 return
-            flat = flat_parameters(problem.table, basis, _jacobian(problem, point))
-        except np.linalg.LinAlgError:
+            verdicts.append(flat_parameters(problem.table, basis, _jacobian(problem, point)))
+        except np.linalg.LinAlgError:  # no moments there: closer to the start there are
             continue
-        if not flat:
+        if not verdicts[-1]:
             return
+        if len(verdicts) == 2:
+            break
+    flat = verdicts[-1] if verdicts else []
     if flat:
         raise IdentificationError(
             f"the model is not identified: the means and covariances do not determine {', '.join(flat)}; "
@@ -63,12 +68,12 @@ def _meeting_equalities(problem: FitProblem, theta: FloatArray) -> FloatArray:
     return meeting_constraints(equal, theta)
 
 
-def _generic(problem: FitProblem, start: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _generic(problem: FitProblem, start: FloatArray, width: float, rng: np.random.Generator) -> FloatArray:
     """A point away from the special values (zero regressions and covariances) of the start."""
     n = sum(p.n_rows for p in problem.patterns)
     information = np.diag(problem.complete_information(start)) / n
     unit = 1.0 / np.sqrt(np.where(information > 0, information, 1.0))
-    return start + 0.2 * unit * rng.standard_normal(len(start))
+    return start + width * unit * rng.standard_normal(len(start))
 
 
 def _jacobian(problem: FitProblem, theta: FloatArray) -> FloatArray:

@@ -31,6 +31,8 @@ def incremental_measures(chisq: float, df: int, base: float, base_df: int) -> di
     of freedom CFI, TLI, RFI and NFI are 1, and RFI is 1 where it would be negative.
     """
     rfi = nfi = math.nan if math.isnan(chisq + base) else 1.0
+    if base_df == 0:
+        nfi = math.nan
     if df > 0:
         nfi = _ratio(base - chisq, base) if df <= base_df else math.nan
         gain = base / base_df - chisq / df if base_df > 0 else 0.0
@@ -175,7 +177,7 @@ def residual_measures(
     for name, residual in covs.items():
         squares = float((residual[lower] ** 2).sum())
         count = pairs - p if name == "crmr" else pairs
-        nomean = math.sqrt(squares / count) if count else 0.0
+        nomean = math.sqrt(squares / count) if count else math.nan
         total = math.sqrt((squares + float((of_means[name] ** 2).sum())) / (count + p))
         out[name] = total if means else nomean
         out[f"{name}_nomean"] = nomean

@@ -219,6 +219,7 @@ def collect_imputation(
     metrics: pd.DataFrame | None = None,
     history: pd.DataFrame | None = None,
     gates: pd.DataFrame | None = None,
+    adjustments: pd.DataFrame | None = None,
     notes: tuple[str, ...] = (),
 ) -> ImputationReport:
     """Everything a report says about an imputation: distributions of the filled cells, accuracy, gates."""
@@ -235,5 +236,6 @@ def collect_imputation(
                 )
             )
     return ImputationReport(
-        metrics=metrics, history=history, gates=gates, distributions=tuple(distributions), notes=notes
-    )
+        metrics=metrics, history=history, gates=gates, distributions=tuple(distributions), adjustments=adjustments,
+        notes=notes,
+    )  # fmt: skip

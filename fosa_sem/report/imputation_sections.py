@@ -55,6 +55,8 @@ def imputation_section(imputation: ImputationReport) -> Section:
     if imputation.distributions:
         blocks.append(_distributions(imputation.distributions))
         blocks.append(_distribution_table(imputation.distributions))
+    if imputation.adjustments is not None and len(imputation.adjustments):
+        blocks.append(_adjustments(imputation.adjustments))
     if imputation.history is not None and len(imputation.history):
         blocks.append(_history(imputation.history))
     if imputation.gates is not None and len(imputation.gates):
@@ -152,6 +154,20 @@ def _distribution_table(distributions: tuple[Distribution, ...]) -> Table:
         columns=columns + extra,
         rows=tuple(rows),
         align="l" + "r" * (len(columns) + len(extra) - 1),
+    )
+
+
+def _adjustments(adjustments: pd.DataFrame) -> Table:
+    rows = tuple(
+        (clean(row["variable"]), *(count(float(row[name])) for name in ("filled", "clipped", "rounded")))
+        for row in adjustments.to_dict("records")
+    )
+    return Table(
+        caption="Filled values moved to bounds and whole numbers",
+        columns=("Variable", "Filled", "Clipped", "Rounded"),
+        rows=rows,
+        align="lrrr",
+        notes=("Numbers of cells. Clipped: outside of the bounds; rounded: then no whole number.",),
     )
 
 

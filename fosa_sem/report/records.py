@@ -242,6 +242,8 @@ class ImputationReport:
         One row per variable: variable gate gain se n_heldout.
     distributions : tuple of Distribution
         Variables with missing cells.
+    adjustments : DataFrame or None
+        One row per variable with bounds or whole numbers: variable filled clipped rounded.
     notes : tuple of str
     multiple : MultipleReport or None
         Multiple imputations, and what was pooled.
@@ -253,6 +255,7 @@ class ImputationReport:
     history: pd.DataFrame | None = None
     gates: pd.DataFrame | None = None
     distributions: tuple[Distribution, ...] = ()
+    adjustments: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
     multiple: MultipleReport | None = None
     sensitivity: tuple[Sensitivity, ...] = ()

@@ -60,7 +60,10 @@ def build_table(
     names = roles[0]
     check_group_partial(rows, options)
     rows, coding = effect_coding(rows, names, options.effect_coding)
-    tied = tie_equal(rows, lambda row: is_equal_across_groups(row, names, options))
+    rest = set(auxiliary)  # whose moments no restriction touches
+    tied = tie_equal(
+        rows, lambda row: is_equal_across_groups(row, names, options) and rest.isdisjoint((row.lhs, row.rhs))
+    )
     table = ParameterTable(
         rows=_numbered(tied), relations=(*relations, *coding), names=names, ngroups=ngroups, fixed_x=options.fixed_x,
         meanstructure=options.meanstructure, auxiliary=tuple(auxiliary),

@@ -169,6 +169,52 @@ def test_auxiliary_variables_help_where_values_are_missing(holes: pd.DataFrame) 
     assert _fit(masked, auxiliary="a").bse["x1~1"] < _fit(masked).bse["x1~1"]
 
 
+# Written out, they are residual covariances, which need not form a covariance matrix; lavaan warns, too.
+@pytest.mark.filterwarnings("ignore::fosa_sem.errors.AdmissibilityWarning")
+def test_auxiliary_variables_are_the_covariances_written_out() -> None:
+    mimic = BY_NAME["mimic"]
+    rng = np.random.default_rng(4)
+    data = mimic.data()
+    data["a"] = data["y1"].fillna(0.0) + rng.standard_normal(len(data))
+    data["b"] = data["x1"] + rng.standard_normal(len(data))
+    covariances = [f"a ~~ a + b + {' + '.join(mimic.columns)}", f"b ~~ b + {' + '.join(mimic.columns)}"]
+    written = fosa_sem.sem("\n".join([mimic.model, *covariances, "x1 ~~ x1 + x2", "x2 ~~ x2"]), data)
+    asked = fosa_sem.sem(mimic.model, data, auxiliary=("a", "b"))
+    assert asked.npar == written.npar
+    assert_allclose(asked.loglik, written.loglik, atol=1e-6)
+    assert_allclose(asked.fit_measures()["chisq"], written.fit_measures()["chisq"], atol=1e-5)
+    names = ["f~x1", "f~x2", "f=~y2", "y1~~y1", "f~~f", "x1~~x1"]
+    assert_allclose(asked.coef()[names], written.coef()[names], rtol=1e-4, atol=1e-5)
+    assert_allclose(asked.bse[names], written.bse[names], rtol=1e-4)
+    # none is exogenous beside them, so that all are standardised
+    solutions = [asked.standardized_solution(kind)["est_std"] for kind in ("std.all", "std.nox")]
+    assert_allclose(*solutions)
+
+
+def test_no_equality_across_groups_touches_auxiliary_variables() -> None:
+    groups = BY_NAME["three_groups"]
+    data = groups.data()
+    data["a"] = data["school"].map(
+        {label: i for i, label in enumerate(data["school"].unique())}
+    ) + np.random.default_rng(5).standard_normal(len(data))
+    kinds = ("loadings", "intercepts", "residuals", "residual.covariances")
+    results = fosa_sem.cfa(groups.model, data, group="school", group_equal=kinds, auxiliary="a")
+    means = [moments.mean["a"] for moments in results.implied()]
+    assert_allclose(means, data.groupby("school", sort=False)["a"].mean(), atol=0.1)
+    plain = fosa_sem.cfa(groups.model, data, group="school", group_equal=kinds)
+    assert results.fit_measures()["df"] == plain.fit_measures()["df"]
+
+
+def test_latent_means_without_a_mean_structure_are_what_the_predictors_give() -> None:
+    mimic = BY_NAME["mimic"]
+    data = mimic.data().dropna() + 3.0
+    without, with_means = (
+        fosa_sem.sem(mimic.model, data, missing="listwise", meanstructure=means) for means in (False, True)
+    )
+    assert abs(with_means.predict()["f"].mean()) > 0.5
+    assert_allclose(without.predict(), with_means.predict(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("kinds", ["loadings", True])
 def test_effect_coding_is_the_same_model_on_another_scale(holes: pd.DataFrame, kinds: object) -> None:
     marker, coded = _fit(holes), _fit(holes, effect_coding=kinds)

@@ -50,6 +50,19 @@ def test_without_degrees_of_freedom() -> None:
     assert math.isnan(rmsea_pvalue(0.0, 0, 100, 1, 0.05))
 
 
+def test_without_a_baseline_to_compare_with() -> None:
+    # one variable is its own baseline; a baseline chi-square may be missing (a negative scaling factor)
+    alone = incremental_measures(0.0, 0, 0.0, 0)
+    assert math.isnan(alone["nfi"])
+    assert alone["cfi"] == alone["tli"] == alone["rfi"] == 1.0
+    for df in (0, 3):
+        missing = incremental_measures(2.0, df, math.nan, 6)
+        assert all(math.isnan(missing[name]) for name in ("cfi", "tli", "nnfi", "rni", "rfi", "nfi", "pnfi"))
+    one = residual_measures(np.zeros(1), np.eye(1), np.zeros(1), 2.0 * np.eye(1))
+    assert math.isnan(one["crmr_nomean"])
+    assert one["crmr"] < 1e-15
+
+
 def test_rmsea_by_hand() -> None:
     assert_allclose(rmsea(85.306, 24, 301), math.sqrt((85.306 - 24) / (24 * 301)))
     assert round(rmsea(85.306, 24, 301), 3) == 0.092
@@ -88,7 +101,7 @@ def test_critical_n_solves_its_definition(alpha: float) -> None:
     assert critical_n(0.0, 24, 301, alpha) == math.inf
 
 
-def testresidual_measures_by_hand() -> None:
+def test_residual_measures_by_hand() -> None:
     S, Sigma = np.array([[4.0, 1.0], [1.0, 1.0]]), np.array([[4.0, 0.6], [0.6, 1.0]])
     m, mu = np.array([1.0, 2.0]), np.array([1.0, 1.9])
     found = residual_measures(m, S, mu, Sigma)

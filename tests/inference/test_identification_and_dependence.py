@@ -43,6 +43,19 @@ def test_unidentified_parameters_are_named(case: str, frame: pd.DataFrame) -> No
     assert some <= named
 
 
+def test_means_of_factors_of_factors_are_seen_although_many_points_have_no_moments() -> None:
+    # three first-order means and one of second order in each later group: random steps of one row's standard error
+    # leave the region of positive definite covariances, smaller ones do not
+    rng = np.random.default_rng(8)
+    general = rng.standard_normal((600, 1))
+    factors = np.repeat(0.6 * general + 0.8 * rng.standard_normal((600, 3)), 3, axis=1)
+    data = pd.DataFrame(factors + 0.8 * rng.standard_normal((600, 9)), columns=[f"x{i}" for i in range(1, 10)])
+    data["g"] = np.repeat(["a", "b", "c"], 200)
+    model = "f1 =~ x1 + x2 + x3\nf2 =~ x4 + x5 + x6\nf3 =~ x7 + x8 + x9\nh =~ f1 + f2 + f3"
+    with pytest.raises(IdentificationError, match=r"f1 ~1 \(group 2\).*h ~1 \(group 2\)"):
+        cfa(model, data, group="g", group_equal=("loadings", "intercepts"))
+
+
 def test_parameters_that_are_determined_are_not_accused(frame: pd.DataFrame) -> None:
     with pytest.raises(IdentificationError) as caught:
         sem("f =~ x1 + x2\ng =~ x3 + x4 + x5\nf ~~ 0*g", frame)

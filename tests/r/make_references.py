@@ -1,10 +1,14 @@
-"""Write what lavaan finds for every case: ``python tests/r/make_references.py`` (needs R with lavaan, and rpy2)."""
+"""Write what lavaan finds for every case, or those named (needs R with lavaan, and rpy2).
+
+python tests/r/make_references.py [NAME ...]
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 
+from estimator_cases import ESTIMATOR_CASES
 from r_cases import CASES, REFERENCES, Case, shortened, to_json
 
 
@@ -21,6 +25,8 @@ def write(case: Case) -> None:
 
 if __name__ == "__main__":
     REFERENCES.mkdir(exist_ok=True)
-    for case in CASES:
+    for case in CASES + ESTIMATOR_CASES:
+        if sys.argv[1:] and case.name not in sys.argv[1:]:
+            continue
         write(case)
         sys.stdout.write(f"{case.file.name}\n")

@@ -24,8 +24,11 @@ from r_bridge.session import call
 REFERENCES = Path(__file__).parent / "references"
 ROWS_KEPT = 20
 """Rows per group whose factor scores and filled cells are stored: enough to meet several patterns."""
-KNOWN_OPTIONS = ("missing", "estimator", "likelihood", "group", "fixed.x", "std.lv", "em.h1.iter.max", "em.h1.tol",
-                 "control")  # fmt: skip
+KNOWN_OPTIONS = (
+    "missing", "estimator", "likelihood", "information", "observed.information", "h1.information", "se", "test",
+    "group", "group.equal", "group.partial", "group.label", "meanstructure", "fixed.x", "std.lv", "effect.coding",
+    "em.h1.iter.max", "em.h1.tol", "control",
+)  # fmt: skip
 """lavaan's names of the options used here, so that a question can be put together without R."""
 
 
@@ -73,9 +76,11 @@ class Case:
 
 
 def shortened(fit: LavaanFit) -> LavaanFit:
-    """With the first rows of each group only."""
+    """With the first rows of each group only, and no more digits of the largest table than are of use."""
     keep = fit["cases"].groupby("group", sort=False).cumcount().to_numpy() < ROWS_KEPT
     tables = {name: table[keep] if name in PER_ROW else table for name, table in fit.tables.items()}
+    if "vcov" in tables:  # by far the largest, of which 3 digits are compared
+        tables["vcov"] = tables["vcov"].map(lambda value: float(f"{value:.8g}"))
     return replace(fit, tables=tables)
 
 
@@ -92,7 +97,7 @@ def to_json(fit: LavaanFit) -> dict[str, Any]:
             "versions": dict(fit.versions), "converged": fit.converged, "iterations": fit.iterations,
             "group_labels": fit.group_labels, "warnings": fit.warnings, "turned": fit.turned, "levels": levels,
             "tables": tables,
-        }, default=str),
+        }, default=lambda value: None if value is pd.NA else str(value)),
         parse_constant=lambda constant: None if constant == "NaN" else float(constant),
     )  # fmt: skip
 
