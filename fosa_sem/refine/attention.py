@@ -1,30 +1,47 @@
-"""The network: every variable a token, self-attention between a row's tokens, one correction per cell."""
+"""The networks: every variable a token, self-attention between a row's tokens, one output vector per cell.
+
+Several networks of one form, one per fold, are trained and applied together: each parameter and each activation has
+the networks as its first dimension, K, so that a step is one product of stacked matrices.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
-from torch.nn.functional import gelu, linear, scaled_dot_product_attention
+from torch.nn.functional import gelu, layer_norm
 
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.remasking import MaskedRows
 
 FEATURES = 3
+# Embeddings start nearly equal: variables differ by their input weights first.
+EMBEDDING_FAN = 2500
 # Inputs beyond so many standard deviations are cut: a network must not extrapolate from an outlier.
 INPUT_LIMIT = 8.0
+# Up to so many variables, products of single numbers are faster than thousands of tiny matrix products.
+FEW_VARIABLES = 8
+Weights = dict[str, NDArray[np.float32]]
+"""Parameters by name, the networks in the first dimension."""
 
 
 def dropout(x: Tensor, rate: float, generator: Generator | None) -> Tensor:
     """Zero a share of the entries and scale the others up; without a generator return ``x`` itself.
 
-    torch's own dropout draws from the global generator, which would tie results to whatever ran before.
+    torch's own dropout draws from the global generator, which would tie results to whatever ran before. The rate is
+    rounded to a multiple of 1/256: a random byte decides.
     """
-    if generator is None or rate == 0:
+    limit = round(rate * 256)
+    if generator is None or limit == 0:
         return x
-    keep = torch.rand(x.shape, generator=generator, device=x.device) >= rate
-    return x * keep.to(x.dtype).div_(1 - rate)
+    words = torch.empty(-(-x.numel() // 7), dtype=torch.int64, device=x.device).random_(generator=generator)
+    # The highest byte of a word holds 63 - 56 = 7 random bits only.
+    bytes_ = words.view(torch.uint8).view(-1, 8)[:, :7].reshape(-1)[: x.numel()].view(x.shape)
+    return x * (bytes_ >= limit).to(x.dtype).mul_(256 / (256 - limit))
 
 
 def uniform(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Parameter:
@@ -33,104 +50,194 @@ def uniform(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Par
     return nn.Parameter(torch.empty(shape, device=generator.device).uniform_(-bound, bound, generator=generator))
 
 
+class Linear(nn.Module):
+    """K affine maps, one per network."""
+
+    def __init__(self, networks: int, inputs: int, outputs: int, generator: Generator) -> None:
+        super().__init__()
+        self.weight = uniform((networks, inputs, outputs), inputs, generator)
+        self.bias = nn.Parameter(torch.zeros(networks, 1, outputs, device=generator.device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (K, n, inputs) to (K, n, outputs)."""
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+def normalised(x: Tensor) -> Tensor:
+    """Each token with mean 0 and variance 1; the affine map that follows has what a learned scale would add."""
+    return layer_norm(x, x.shape[-1:])
+
+
 class AttentionBlock(nn.Module):
-    """Multi-head self-attention and a feed-forward step, each normalised first and added to its input.
+    """Multi-head self-attention and a gated feed-forward step, each normalised first and added to its input.
 
     Parameters
     ----------
     config : RefinerConfig
         Gives ``width``, ``heads`` and ``dropout``.
+    networks : int
+        K.
     generator : torch.Generator
         Of the initial weights.
     """
 
-    def __init__(self, config: RefinerConfig, generator: Generator) -> None:
+    def __init__(self, config: RefinerConfig, networks: int, generator: Generator) -> None:
         super().__init__()
         width = config.width
         self.heads, self.rate = config.heads, config.dropout
-        self.norm_attention = nn.LayerNorm(width, device=generator.device)
-        self.norm_forward = nn.LayerNorm(width, device=generator.device)
-        self.project = uniform((3 * width, width), width, generator)
-        self.merge = uniform((width, width), width, generator)
-        self.expand = uniform((2 * width, width), width, generator)
-        self.contract = uniform((width, 2 * width), 2 * width, generator)
+        self.project = Linear(networks, width, 3 * width, generator)
+        self.merge = Linear(networks, width, width, generator)
+        self.expand = Linear(networks, width, 4 * width, generator)
+        self.contract = Linear(networks, 2 * width, width, generator)
 
-    def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
-        """Map tokens of shape (n, p, width) to tokens of the same shape."""
-        x = x + dropout(self._attend(self.norm_attention(x)), self.rate, generator)
-        inner = dropout(gelu(linear(self.norm_forward(x), self.expand)), self.rate, generator)
-        return x + linear(inner, self.contract)
+    def forward(self, x: Tensor, p: int, bias: Tensor | None, generator: Generator | None) -> Tensor:
+        """Map the tokens of n rows of p variables, shape (K, n p, width), to tokens of the same shape."""
+        x = x + dropout(self.merge(self._mix(self.project(normalised(x)), p, bias)), self.rate, generator)
+        value, gate = self.expand(normalised(x)).chunk(2, dim=-1)  # GEGLU: Shazeer (2020), eq. 6
+        inner: Tensor = self.contract(dropout(value * gelu(gate), self.rate, generator))
+        return x + inner
 
-    def _attend(self, x: Tensor) -> Tensor:
+    def _mix(self, projected: Tensor, p: int, bias: Tensor | None) -> Tensor:
         """Scaled dot-product attention between the p tokens of each row (Vaswani et al., 2017, eq. 1)."""
-        n, p, width = x.shape
-        parts = linear(x, self.project).view(n, p, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        mixed = scaled_dot_product_attention(query, key, value)
-        return linear(mixed.transpose(1, 2).reshape(n, p, width), self.merge)
+        networks, tokens, _ = projected.shape
+        parts = projected.view(networks, tokens // p, p, 3, self.heads, -1)
+        mixed = _attend_elementwise(parts, bias) if p <= FEW_VARIABLES else _attend_products(parts, bias)
+        return mixed.reshape(networks, tokens, -1)
+
+    def attention(self, x: Tensor, p: int, bias: Tensor | None) -> Tensor:
+        """The attention weights, shape (K, n, heads, p, p): of the token in the row to those in the columns."""
+        parts = self.project(normalised(x)).view(x.shape[0], -1, p, 3, self.heads, x.shape[-1] // self.heads)
+        query, key, _ = parts.permute(3, 0, 1, 4, 2, 5)
+        return _weights(query, key, bias)
 
 
-class AttentionNetwork(nn.Module):
-    """Predicts how far each hidden cell lies from its conditional mean.
+def _weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention weights from (K, n, heads, p, length); a bias of shape (K, heads, p, p) is added to the scores."""
+    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    return (scores if bias is None else scores + bias[:, None]).softmax(dim=-1)
+
+
+def _attend_products(parts: Tensor, bias: Tensor | None) -> Tensor:
+    """Mix values of shape (K, n, p, [query, key, value], heads, length) by matrix products."""
+    query, key, value = parts.permute(3, 0, 1, 4, 2, 5)
+    mixed: Tensor = _weights(query, key, bias) @ value
+    return mixed.transpose(2, 3)
+
+
+def _attend_elementwise(parts: Tensor, bias: Tensor | None) -> Tensor:
+    """The same by sums over small dimensions, with rows in the dimension that lies close in memory."""
+    query, key, value = parts.permute(3, 0, 4, 5, 2, 1).contiguous()  # (K, heads, length, p, n)
+    mixed: Tensor = _SmallAttention.apply(query / math.sqrt(query.shape[2]), key, value, bias)  # type: ignore[no-untyped-call]
+    return mixed.permute(0, 4, 3, 1, 2)
+
+
+class _SmallAttention(torch.autograd.Function):
+    """Attention over few tokens; by hand, because the gradient that arrives must be laid out anew before it is used."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        scores = (query[:, :, :, :, None] * key[:, :, :, None]).sum(dim=2)
+        weights = (scores if bias is None else scores + bias[..., None]).softmax(dim=3)
+        ctx.save_for_backward(query, key, value, weights)
+        return (weights[:, :, None] * value[:, :, :, None]).sum(dim=4)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        query, key, value, weights = ctx.saved_tensors
+        g = gradient.contiguous()[:, :, :, :, None]
+        of_weights = (g * value[:, :, :, None]).sum(dim=2)
+        inner = weights * of_weights
+        of_scores = inner - weights * inner.sum(dim=3, keepdim=True)
+        spread = of_scores[:, :, None]
+        return (
+            (spread * key[:, :, :, None]).sum(dim=4),
+            (spread * query[:, :, :, :, None]).sum(dim=3),
+            (weights[:, :, None] * g).sum(dim=3),
+            of_scores.sum(dim=-1) if ctx.needs_input_grad[3] else None,
+        )
+
+
+class AttentionNetworks(nn.Module):
+    """K networks; from each cell of a row, the numbers that its head reads.
 
     Parameters
     ----------
     p : int
         Number of variables.
+    outputs : int
+        Length of a cell's output.
     config : RefinerConfig
-        Gives ``width``, ``heads``, ``layers`` and ``dropout``.
+        Gives ``width``, ``heads``, ``layers``, ``dropout`` and ``attention_prior``.
+    networks : int
+        K.
     generator : torch.Generator
-        Of the initial weights; the network lives on its device.
+        Of the initial weights; the networks live on its device.
+    prior : Tensor of float32, shape (p, p), optional
+        Absolute partial correlations. With ``attention_prior`` each head adds them to its scores, times a strength
+        that it learns, 0 at first.
 
     Notes
     -----
     The token of variable j is [value or conditional mean, conditional sd, missing flag] times input weights
-    of its own, plus an embedding of its own. Its output weights are its own too and start at zero, so that an
-    untrained network returns no correction: the conditional mean is where training starts.
+    of its own, plus an embedding of its own. Its output weights are its own too.
     """
 
-    def __init__(self, p: int, config: RefinerConfig, generator: Generator) -> None:
+    def __init__(
+        self, p: int, outputs: int, config: RefinerConfig, networks: int, generator: Generator,
+        prior: Tensor | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        device = generator.device
-        self.read_in = uniform((p, FEATURES, config.width), FEATURES, generator)
-        self.embedding = uniform((p, config.width), FEATURES, generator)
-        self.blocks = nn.ModuleList(AttentionBlock(config, generator) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width, device=device)
-        self.read_out = nn.Parameter(torch.zeros(p, config.width, device=device))
-        self.bias = nn.Parameter(torch.zeros(p, device=device))
+        width, device = config.width, generator.device
+        self.rate = config.dropout
+        self.read_in = uniform((networks, p, FEATURES, width), FEATURES, generator)
+        self.embedding = uniform((networks, 1, p, width), EMBEDDING_FAN, generator)
+        self.blocks = nn.ModuleList(AttentionBlock(config, networks, generator) for _ in range(config.layers))
+        self.inner = Linear(networks, width, width, generator)
+        self.read_out = uniform((networks, p, width, outputs), width, generator)
+        self.bias = nn.Parameter(torch.zeros(networks, p, 1, outputs, device=device))
+        use = prior is not None and config.attention_prior
+        self.prior = prior if use else None
+        strengths = torch.zeros(networks, config.layers, config.heads, 1, 1, device=device)
+        self.strength = nn.Parameter(strengths) if use else None
+
+    def tokens(self, rows: MaskedRows) -> Tensor:
+        """The tokens that enter the first block, shape (K, n p, width)."""
+        value = rows.value.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        features = torch.stack([value, rows.sd, rows.hidden.to(value.dtype)], dim=-1)  # (K or 1, n, p, features)
+        networks = self.read_in.shape[0]
+        x = torch.einsum("knpf,kpfw->knpw", features.expand(networks, -1, -1, -1), self.read_in) + self.embedding
+        return x.flatten(1, 2)
+
+    def attention_bias(self, layer: int) -> Tensor | None:
+        """What the prior adds to the scores of a layer, shape (K, heads, p, p)."""
+        if self.prior is None or self.strength is None:
+            return None
+        bias: Tensor = self.strength[:, layer] * self.prior
+        return bias
 
     def forward(self, rows: MaskedRows, generator: Generator | None = None) -> Tensor:
-        """Return the correction of the conditional means.
+        """Return the output of every cell.
 
         Parameters
         ----------
         rows : MaskedRows
-            n rows on the standardised scale.
+            n rows on the standardised scale for each network, or the same for all (first dimension 1).
         generator : torch.Generator, optional
             Of dropout; without it nothing is dropped.
 
         Returns
         -------
-        Tensor of float32, shape (n, p)
-            In standard deviations of the variable: the conditional sd times the network's output, hence
-            exactly 0 at shown cells.
+        Tensor of float32, shape (K, n, p, outputs)
         """
-        value = rows.value.clamp(-INPUT_LIMIT, INPUT_LIMIT)
-        features = torch.stack([value, rows.sd, rows.hidden.float()], dim=-1)
-        x = torch.einsum("npf,pfw->npw", features, self.read_in) + self.embedding
-        for block in self.blocks:
-            x = block(x, generator)
-        return rows.sd * (torch.einsum("npw,pw->np", self.norm(x), self.read_out) + self.bias)
+        p, x = rows.value.shape[-1], self.tokens(rows)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, p, self.attention_bias(layer), generator)
+        x = dropout(gelu(self.inner(normalised(x))), self.rate, generator)
+        x = x.view(len(x), -1, p, x.shape[-1]).transpose(1, 2)  # (K, p, n, width)
+        out: Tensor = (x @ self.read_out + self.bias).transpose(1, 2)
+        return out
 
     def mean_absolute_weight(self) -> Tensor:
-        """Mean of the absolute values of all weights: the L1 term, whatever the size of the network."""
-        weights = list(self.parameters())
-        return torch.stack([w.abs().sum() for w in weights]).sum() / sum(w.numel() for w in weights)
-
-
-@torch.no_grad()
-def predict(network: AttentionNetwork, rows: MaskedRows, batch_size: int = 4096) -> Tensor:
-    """Return the corrections of many rows without dropout or gradients, shape (n, p)."""
-    starts = range(0, len(rows), batch_size)
-    parts = [network(rows.take(slice(start, start + batch_size))) for start in starts]
-    return torch.cat(parts) if parts else rows.value.new_zeros(rows.value.shape)
+        """Mean of the absolute values of each network's weights: the L1 term, shape (K,)."""
+        weights = [weight.flatten(1) for weight in self.parameters()]
+        return torch.cat(weights, dim=1).abs().mean(dim=1)

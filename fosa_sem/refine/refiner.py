@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -12,22 +12,23 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from fosa_sem.errors import DataError, OptionError
-from fosa_sem.imputation.completion import Completion, FloatArray
-from fosa_sem.refine.attention import AttentionNetwork, predict
+from fosa_sem.errors import DataError
+from fosa_sem.imputation.completion import Completion, FloatArray, GaussianRule
+from fosa_sem.refine.attention import AttentionNetworks, Weights
+from fosa_sem.refine.calibration import calibrate
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.refine.gate import decide_gates, held_out_spread
+from fosa_sem.refine.folds import TrainingData, make_probe, training_data
+from fosa_sem.refine.form import Form, find_device
+from fosa_sem.refine.gate import decide_gates
+from fosa_sem.refine.heads import FLOOR, Heads
+from fosa_sem.refine.judging import judge
+from fosa_sem.refine.predictive import NetworkCells, Predictive, network_cells, predictive
 from fosa_sem.refine.remasking import MaskedRows, Remasker, Scaling
-from fosa_sem.refine.training import (
-    HISTORY,
-    MAX_CHOOSING_CELLS,
-    Cells,
-    TrainingData,
-    Weights,
-    hold_out,
-    make_probe,
-    train,
-)
+from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predictions, train
+
+# Held-out cells that gates and calibration are decided on.
+MAX_JUDGING_CELLS = 100_000
+TEAMS = 2
 
 
 class Refinement(Protocol):
@@ -50,16 +51,19 @@ class Refiner(Protocol):
 class AttentionRefiner:
     """Corrects conditional means by self-attention between the variables of a row (FOSA's second stage).
 
-    The network is trained on observed cells that are hidden on purpose: the conditional mean and standard
-    deviation are computed anew for the row's new pattern, and the network learns what is left of the hidden
-    value. Held-out cells, hidden in the same way but never learned from, choose the epoch and decide per
-    variable how much of the correction is kept: they come in two halves, and each half judges the weights
-    that the other half chose. lavaan and mice have no equivalent.
+    The observed cells are dealt to folds, and a network is trained for each fold without its cells. What is learned is
+    observed cells that are hidden on purpose: the conditional mean and standard deviation are computed anew for the
+    row's new pattern, and the networks learn what is left of the hidden value. Then every observed cell is hidden once
+    and predicted by the network that never learned it: these predictions choose the epoch, decide per variable
+    whether the correction is kept, and calibrate the predicted distributions. lavaan and mice have no equivalent.
 
     Attributes
     ----------
     config : RefinerConfig
-        Options; the paper's by default.
+        Options.
+    levels : mapping of str to ndarray
+        The sorted values that discrete variables can take: binary and ordinal ones, also counts with few values. Their
+        predictions are probabilities of these levels, the corrected values expectations.
 
     Examples
     --------
@@ -68,9 +72,10 @@ class AttentionRefiner:
     """
 
     config: RefinerConfig = field(default_factory=RefinerConfig)
+    levels: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def fit(self, completion: Completion, *, progress: bool = False) -> FittedRefiner:
-        """Train the network and decide the gates.
+        """Train the networks, decide the gates and calibrate.
 
         Parameters
         ----------
@@ -86,12 +91,13 @@ class AttentionRefiner:
         Raises
         ------
         OptionError
-            If ``device="cuda"`` and there is no CUDA device.
+            If ``device="cuda"`` and there is no CUDA device, or ``levels`` names no variable of the completion.
 
         Warns
         -----
         FosaWarning
-            If the loss became infinite or NaN; the best weights before that are kept.
+            If the loss became infinite or NaN: no correction is kept. If training was interrupted: the best weights
+            so far are kept. If memory ran out: batches are halved.
 
         Notes
         -----
@@ -99,34 +105,33 @@ class AttentionRefiner:
         favours the conditional mean over the correction, so that it makes the gates cautious. So does that
         single networks are judged but their average is used.
         """
-        scaling = observed_scaling(completion)
-        device = _device(self.config)
-        data = _training_data(completion, scaling, device)
-        remasker = Remasker(completion.rule, scaling, device)
-        rng = np.random.default_rng(self.config.seed)
+        folds, seed = self.config.folds, self.config.seed
+        form = Form.of(completion, self.config, self.levels)
+        data = training_data(completion, form.scaling, folds, np.random.default_rng([seed, 0]), form.device)
+        remasker = Remasker(completion.rule, form.scaling, form.device)
+        weights, history = _train(form, data, remasker, seed, progress=progress)
         with _one_thread():
-            fits = [
-                _fit_fold(data, remasker, halves, self.config, rng, progress=progress)
-                for halves in hold_out(completion.observed, self.config, rng)
-            ]
-        judged = np.concatenate([fit.judged for fit in fits])
-        column, residual, correction, sd = judged[:, 0].astype(np.intp), *judged[:, 1:].T
-        gates = decide_gates(completion.variables, column, residual, correction)
-        left = residual - gates["gate"].to_numpy(dtype=np.float64)[column] * correction
+            judged = judge(form, weights, make_probe(data, remasker, range(folds), MAX_JUDGING_CELLS // folds))
+        gates = decide_gates(completion.variables, judged.column, judged.residual, judged.correction)
+        if not self.config.gated:
+            gates["gate"] = 1.0
+        gate = gates["gate"].to_numpy(dtype=np.float64)
         return FittedRefiner(
             variables=completion.variables,
             config=self.config,
-            scaling=scaling,
-            weights=tuple(weights for fit in fits for weights in fit.weights),
+            levels=form.levels,
+            scaling=form.scaling,
+            rule=completion.rule,
+            weights=weights,
             gates=gates,
-            spread=held_out_spread(len(completion.variables), column, left, sd),
-            history=pd.concat([fit.history.assign(fold=k) for k, fit in enumerate(fits)], ignore_index=True),
+            calibration=calibrate(completion.variables, judged, gate, form.discrete),
+            history=history,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FittedRefiner:
-    """A trained network and its gates.
+    """Trained networks, gates and calibration.
 
     Attributes
     ----------
@@ -134,29 +139,37 @@ class FittedRefiner:
         The columns that it corrects.
     config : RefinerConfig
         How it was trained.
+    levels : dict of str to ndarray
+        Levels of the discrete variables.
     scaling : Scaling
         Location and scale of every variable.
-    weights : tuple of dict of ndarray of float32
-        The parameters by name of each network whose corrections are averaged: two (the best epoch of either
-        half of its held-out cells) per fold.
+    rule : GaussianRule
+        Of the completion that it was trained on.
+    weights : dict of ndarray of float32, or None
+        Parameters by name, the networks in the first dimension. None if no correction beat the conditional mean.
     gates : DataFrame
         One row per variable: variable, gate, gain, se, n_heldout; see `decide_gates` for what a gate claims.
-    spread : ndarray, shape (p,)
-        Root mean squared error of the gated correction on held-out cells, as a share of the conditional standard
-        deviation that the rule gave them: by this factor draws around refined values are wider or narrower.
+    calibration : DataFrame
+        One row per variable: variable, shape, spread, scale, coverage; see `calibrate`.
     history : DataFrame
-        One row per epoch and fold: epoch, mse, covariance, l1, total, heldout_mse, baseline_mse (see
-        `training.train`) and fold. Empty if there was nothing to learn from (a single variable, or hardly any
-        observed cells).
+        One row per look at the held-out cells; see `training.train`. Empty if there was nothing to learn from (a
+        single variable, or hardly any observed cells).
     """
 
     variables: tuple[str, ...]
     config: RefinerConfig
+    levels: dict[str, FloatArray]
     scaling: Scaling
-    weights: tuple[Weights, ...]
+    rule: GaussianRule
+    weights: Weights | None
     gates: pd.DataFrame
-    spread: FloatArray
+    calibration: pd.DataFrame
     history: pd.DataFrame
+
+    @property
+    def spread(self) -> FloatArray:
+        """By which factor draws around refined values are wider than the rule says, shape (p,)."""
+        return self.calibration["spread"].to_numpy(dtype=np.float64)
 
     def refine(self, completion: Completion) -> Completion:
         """Add the gated correction to the conditional means of the missing cells.
@@ -184,133 +197,139 @@ class FittedRefiner:
         The result for a row depends on neither the order of the rows nor on repeated rows; other rows in the
         table can move its correction by float32 rounding.
         """
+        self._check(completion)
+        gate = self.gates["gate"].to_numpy(dtype=np.float64)
+        cells = _correctable(completion) & (gate > 0)
+        rows = np.flatnonzero(cells.any(axis=1))
+        if self.weights is None or not rows.size:
+            return completion.refined(completion.mean)
+        correction, inverse = self._correction(completion, rows)
+        values = completion.mean.copy()
+        values[rows] += np.where(cells[rows], (gate * self.scaling.sd * correction)[inverse], 0.0)
+        return completion.refined(values)
+
+    def predictive(self, completion: Completion) -> Predictive:
+        """The distribution of every missing cell after refinement, given the observed cells of its row.
+
+        Parameters
+        ----------
+        completion : Completion
+            The rows trained on, or new rows, with any pattern. Not changed.
+
+        Returns
+        -------
+        Predictive
+            Continuous cells have mixtures of normal distributions around the values of `refine`, calibrated on
+            held-out cells; discrete ones probabilities of their levels.
+
+        Raises
+        ------
+        DataError, OptionError
+            As of `refine`.
+        """
+        self._check(completion)
+        gate = self.gates["gate"].to_numpy(dtype=np.float64)
+        return predictive(
+            completion, gate, self.calibration, self.levels, FLOOR * self.scaling.sd, self._network_cells(completion),
+            self.config.components * self.config.folds,
+        )  # fmt: skip
+
+    def _network_cells(self, completion: Completion) -> Iterator[NetworkCells]:
+        """What the networks say of the missing cells that they can speak of, some rows at a time."""
+        rows = np.flatnonzero(_correctable(completion).any(axis=1))
+        if self.weights is None or not rows.size:
+            return
+        row, column = np.nonzero(~completion.observed)
+        masked, inverse = self._masked_rows(completion, rows)
+        place = np.full(len(completion.values), -1)
+        place[rows] = inverse
+        with self._networks() as (networks, heads):
+            for part, prediction in predictions(networks, heads, masked):
+                cells = np.flatnonzero((place[row] >= part.start) & (place[row] < part.stop))
+                at = place[row[cells]] - part.start, column[cells]
+                yield network_cells(prediction, cells, at, self.scaling.sd[column[cells]])
+
+    def _check(self, completion: Completion) -> None:
         if completion.variables != self.variables:
             raise DataError(
                 f"the refiner was trained on the columns {list(self.variables)}, the completion has "
                 f"{list(completion.variables)}; give the same columns in the same order"
             )
-        gate = self.gates["gate"].to_numpy(dtype=np.float64)
-        cells = ~completion.observed & completion.observed.any(axis=1, keepdims=True) & (gate > 0)
-        rows = np.flatnonzero(cells.any(axis=1))
-        values = completion.mean.copy()
-        if rows.size:
-            correction = gate * self.scaling.sd * self._correction(completion, rows)
-            values[rows] += np.where(cells[rows], correction, 0.0)
-        return completion.refined(values)
 
-    def _correction(self, completion: Completion, rows: NDArray[np.intp]) -> FloatArray:
-        """Ungated corrections of some rows on the standardised scale, shape (len(rows), p)."""
-        device = _device(self.config)
+    def _correction(self, completion: Completion, rows: NDArray[np.intp]) -> tuple[FloatArray, NDArray[np.intp]]:
+        """Ungated corrections of distinct rows on the standardised scale, and where each of ``rows`` is among them."""
+        masked, inverse = self._masked_rows(completion, rows)
+        with self._networks() as (networks, heads):
+            parts = [one.correction.mean(dim=0).cpu().numpy() for _, one in predictions(networks, heads, masked)]
+        return np.concatenate(parts).astype(np.float64), inverse
+
+    def _masked_rows(self, completion: Completion, rows: NDArray[np.intp]) -> tuple[MaskedRows, NDArray[np.intp]]:
+        """Distinct rows as the networks see them, and where each of ``rows`` is among them."""
+        device = find_device(self.config)
         hidden = ~completion.observed[rows]
         value = self.scaling.standardise(completion.mean[rows])
         sd = completion.sd[rows] / self.scaling.sd
-        unique, inverse = _distinct_rows(np.stack([value, sd, hidden], axis=2))
+        first, inverse = _distinct_rows(np.hstack([np.where(hidden, np.nan, value), completion.group[rows, None]]))
         masked = MaskedRows(
-            value=torch.as_tensor(unique[:, :, 0], dtype=torch.float32, device=device),
-            sd=torch.as_tensor(unique[:, :, 1], dtype=torch.float32, device=device),
-            hidden=torch.as_tensor(unique[:, :, 2] > 0, device=device),
+            value=torch.as_tensor(value[first], dtype=torch.float32, device=device)[None],
+            sd=torch.as_tensor(sd[first], dtype=torch.float32, device=device)[None],
+            hidden=torch.as_tensor(hidden[first], device=device)[None],
         )
-        correction = np.zeros(unique.shape[:2])
+        return masked, inverse
+
+    @contextmanager
+    def _networks(self) -> Iterator[tuple[AttentionNetworks, Heads]]:
+        """The trained networks, on one thread."""
+        assert self.weights is not None
+        form = Form.from_parts(self.rule, self.scaling, self.config, self.levels)
         with _one_thread():
-            for weights in self.weights:
-                network = _network(weights, len(self.variables), self.config, device)
-                correction += predict(network, masked).cpu().numpy() / len(self.weights)
-        return correction[inverse]
+            yield form.trained(self.weights), form.heads
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _FoldFit:
-    """What one fold gives: weights, history, and per cell its variable, residual, correction and conditional SD."""
-
-    weights: list[Weights]
-    history: pd.DataFrame
-    judged: FloatArray
-
-
-def _fit_fold(
-    data: TrainingData,
-    remasker: Remasker,
-    halves: tuple[Cells, Cells],
-    config: RefinerConfig,
-    rng: np.random.Generator,
-    *,
-    progress: bool,
-) -> _FoldFit:
-    """Train one network without the held-out cells, and let each half judge what the other half chose."""
-    device, p = data.z.device, data.z.shape[1]
-    generator = torch.Generator(device=device).manual_seed(int(rng.integers(2**62)))
-    network = AttentionNetwork(p, config, generator)
-    if not all(map(len, halves)):
-        history = pd.DataFrame(columns=HISTORY, dtype=np.float64)
-        return _FoldFit(weights=[], history=history, judged=np.zeros((0, 4)))
-    target = data.target.clone()
-    for cells in halves:
-        target[cells.row, cells.column] = False
-    probes = [make_probe(data, remasker, cells.at_most(MAX_CHOOSING_CELLS)) for cells in halves]
-    weights, history = train(
-        network, replace(data, target=target), remasker, probes, config, generator, rng, progress=progress
-    )
-    judged = []
-    for cells, chosen in zip(halves, reversed(weights), strict=True):
-        probe = make_probe(data, remasker, cells)
-        correction = probe.correction(_network(chosen, p, config, device))
-        sd = probe.rows.sd.gather(1, probe.column[:, None])[:, 0]
-        parts = [part.cpu().numpy() for part in (probe.residual, correction, sd)]
-        judged.append(np.column_stack([cells.column, *parts]).astype(np.float64))
-    return _FoldFit(weights=weights, history=history, judged=np.concatenate(judged))
+def _train(
+    form: Form, data: TrainingData, remasker: Remasker, seed: int, *, progress: bool
+) -> tuple[Weights | None, pd.DataFrame]:
+    """Train; with half the batch, from the beginning, whenever memory runs out."""
+    if bool((data.fold < 0).all()):
+        return None, pd.DataFrame(columns=HISTORY, dtype=np.float64)
+    config = form.config
+    while True:
+        try:
+            trained = train(_teams(form, data, remasker, config, seed), progress=progress)
+        except (MemoryError, RuntimeError) as error:
+            if config.batch_size == 1 or not out_of_memory(error):
+                raise
+            config = replace(config, batch_size=config.batch_size // 2)
+        else:
+            return trained.weights, trained.history
 
 
-def _network(weights: Weights, p: int, config: RefinerConfig, device: torch.device) -> AttentionNetwork:
-    """Rebuild a trained network."""
-    network = AttentionNetwork(p, config, torch.Generator(device=device).manual_seed(0))
-    network.load_state_dict({name: torch.as_tensor(value) for name, value in weights.items()})
-    return network
+def _teams(form: Form, data: TrainingData, remasker: Remasker, config: RefinerConfig, seed: int) -> list[Team]:
+    """Two teams of folds, whatever the number of threads, so that it does not change the numbers."""
+    teams = []
+    for k, folds in enumerate(np.array_split(np.arange(config.folds), TEAMS)):
+        rng = np.random.default_rng([seed, 1, k])
+        generator = torch.Generator(device=form.device).manual_seed(int(rng.integers(2**62)))
+        networks = form.untrained(len(folds), generator)
+        teams.append(Team(networks, form.heads, folds.tolist(), data, remasker, config, generator, rng))
+    return teams
 
 
-def observed_scaling(completion: Completion) -> Scaling:
-    """Mean and standard deviation (ddof = 0) of every variable's observed cells.
-
-    A variable without an observed cell takes the first group's moments from the rule.
-    """
-    mean, sd = completion.rule.means[0].copy(), np.sqrt(np.diag(completion.rule.covs[0]))
-    for j in range(len(mean)):
-        cells = completion.values[completion.observed[:, j], j]
-        if cells.size:
-            mean[j], sd[j] = cells.mean(), cells.std()
-    # Cells that are equal can still have an sd of rounding size, which must not blow up their z-scores.
-    constant = ~(sd > 1e-12 * np.maximum(np.abs(mean), 1e-300))
-    return Scaling(mean=mean, sd=np.where(constant, 1.0, sd))
+def _correctable(completion: Completion) -> NDArray[np.bool_]:
+    """Missing cells of rows in which something is observed."""
+    return ~completion.observed & completion.observed.any(axis=1, keepdims=True)
 
 
-def _training_data(completion: Completion, scaling: Scaling, device: torch.device) -> TrainingData:
-    """Standardise the observed cells; every one of them is a target until it is held out."""
-    observed = completion.observed
-    z = np.where(observed, scaling.standardise(completion.values), 0.0)
-    return TrainingData(
-        z=torch.as_tensor(z, device=device),
-        observed=torch.as_tensor(observed, device=device),
-        group=torch.as_tensor(completion.group, dtype=torch.int64, device=device),
-        target=torch.tensor(observed, device=device),
-    )
-
-
-def _distinct_rows(inputs: FloatArray) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Distinct rows in an order of their own, and where each given row went.
+def _distinct_rows(inputs: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each distinct row stands first, in an order of their own, and where each row went.
 
     The last bits of a matrix product depend on where a row stands; a canonical order makes the result the
     same for every order of the input.
     """
-    flat = inputs.reshape(len(inputs), -1)
-    unique, inverse = np.unique(flat, axis=0, return_inverse=True)
-    return unique.reshape(-1, *inputs.shape[1:]), inverse.reshape(-1)
-
-
-def _device(config: RefinerConfig) -> torch.device:
-    """Resolve the device option on this machine."""
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
-        raise OptionError("refiner option device='cuda': torch finds no CUDA device; use 'auto' or 'cpu'")
-    return torch.device("cuda" if config.device != "cpu" and available else "cpu")
+    bits = np.ascontiguousarray(inputs + 0.0).view(np.int64)
+    keys = bits.view(np.dtype((np.void, bits.itemsize * bits.shape[1]))).ravel()
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return first, inverse.reshape(-1)
 
 
 @contextmanager

@@ -41,28 +41,27 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedRows:
-    """What the network sees of a batch of rows, on the standardised scale.
+    """What networks see of a batch of rows, on the standardised scale: n rows for each of K networks.
 
     Attributes
     ----------
-    value : Tensor of float32, shape (n, p)
+    value : Tensor of float32, shape (K, n, p)
         The z-score where shown, the conditional mean where hidden.
-    sd : Tensor of float32, shape (n, p)
+    sd : Tensor of float32, shape (K, n, p)
         Conditional standard deviation; 0 where shown.
-    hidden : Tensor of bool, shape (n, p)
+    hidden : Tensor of bool, shape (K, n, p)
         Which cells are hidden (or missing).
+
+    K is 1 where all networks see the same rows.
     """
 
     value: Tensor
     sd: Tensor
     hidden: Tensor
 
-    def __len__(self) -> int:
-        return len(self.value)
-
     def take(self, rows: slice) -> MaskedRows:
         """Return some of the rows."""
-        return MaskedRows(value=self.value[rows], sd=self.sd[rows], hidden=self.hidden[rows])
+        return MaskedRows(value=self.value[:, rows], sd=self.sd[:, rows], hidden=self.hidden[:, rows])
 
 
 class Remasker:
@@ -102,34 +101,35 @@ class Remasker:
             self._table = self._solve(shown, group)
 
     def __call__(self, z: Tensor, shown: Tensor, group: Tensor) -> tuple[MaskedRows, Tensor]:
-        """Return the rows as the network sees them, and the covariance of their hidden cells.
+        """Return the rows as the networks see them, and the covariance of their hidden cells.
 
         Parameters
         ----------
-        z : Tensor of float64, shape (n, p)
+        z : Tensor of float64, shape (K, n, p)
             z-scores; those at hidden cells are not read.
-        shown : Tensor of bool, shape (n, p)
+        shown : Tensor of bool, shape (K, n, p)
             Cells that may be conditioned on.
-        group : Tensor of int64, shape (n,)
+        group : Tensor of int64, shape (K, n)
             0-based group of each row.
 
         Returns
         -------
         MaskedRows
-        covariance : Tensor of float32, shape (n, p, p)
+        covariance : Tensor of float32, shape (K, n, p, p)
             Cov[hidden | shown] of each row, 0 in the rows and columns of shown cells.
         """
-        weights, residual = self._regressions(shown, group)
+        weights, residual = (part.view(*shown.shape, -1) for part in self._regressions(shown, group))
         mean, scale = self._means[group], self._scales[group]
         deviation = torch.where(shown, (z - mean) / scale, 0.0)
-        fitted = mean + scale * torch.einsum("nj,njk->nk", deviation, weights)
+        fitted = mean + scale * (deviation[..., None, :] @ weights)[..., 0, :]
         value = torch.where(shown, z, fitted)
-        sd = scale * residual.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt()
-        covariance = residual * scale[:, :, None] * scale[:, None, :]
+        sd = scale * residual.diagonal(dim1=-2, dim2=-1).clamp(min=0.0).sqrt()
+        covariance = residual * scale[..., :, None] * scale[..., None, :]
         return MaskedRows(value=value.float(), sd=sd.float(), hidden=~shown), covariance.float()
 
     def _regressions(self, shown: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (n, shown, hidden) and residual correlation (n, p, p), padded with zeros."""
+        """Weights (K n, shown, hidden) and residual correlation (K n, p, p), padded with zeros."""
+        shown, group = shown.flatten(0, 1), group.flatten()
         if self._table is None:
             return self._solve(shown, group)
         index = group * 2 ** len(self._bits) + (shown * self._bits).sum(dim=1)

@@ -3,328 +3,367 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from fosa_sem.errors import FosaWarning
-from fosa_sem.imputation.completion import BoolArray
-from fosa_sem.refine.attention import AttentionNetwork, predict
+from fosa_sem.refine.attention import AttentionNetworks, Weights
 from fosa_sem.refine.config import RefinerConfig
+from fosa_sem.refine.folds import Probe, TrainingData, make_probe
+from fosa_sem.refine.heads import Heads, Prediction
 from fosa_sem.refine.remasking import MaskedRows, Remasker
 
-# Cells that choose the epoch are looked at in every epoch; more of them would cost more than they help.
-MAX_CHOOSING_CELLS = 250
-# Held-out cells, over all folds, that are enough to judge a correction when the number of folds is left open.
-ENOUGH_CELLS = 1000
+# Cells that choose the epoch; more of them would cost more than they help.
+MAX_CHOOSING_CELLS = 10_000
 MAX_GRADIENT_NORM = 1.0
-Weights = dict[str, NDArray[np.float32]]
+WARMUP_STEPS = 50
+LAST_RATE = 0.02
+# Rows that pass through the networks at a time when nothing is learned.
+CHUNK = 2048
 
-HISTORY = ["epoch", "mse", "covariance", "l1", "total", "heldout_mse", "baseline_mse"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cells:
-    """Some cells of a table: row and column of each, shape (k,)."""
-
-    row: NDArray[np.intp]
-    column: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def at_most(self, count: int) -> Cells:
-        """Return about ``count`` of the cells, evenly over the columns."""
-        step = max(1, math.ceil(len(self) / count))
-        return Cells(row=self.row[::step], column=self.column[::step])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingData:
-    """Rows on the standardised scale.
-
-    Attributes
-    ----------
-    z : Tensor of float64, shape (n, p)
-        z-scores of the observed cells; 0 elsewhere.
-    observed : Tensor of bool, shape (n, p)
-    group : Tensor of int64, shape (n,)
-    target : Tensor of bool, shape (n, p)
-        Observed cells that may be learned: those not held out.
-    """
-
-    z: Tensor
-    observed: Tensor
-    group: Tensor
-    target: Tensor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """Held-out cells as the network sees them, each hidden alone in a copy of its row.
-
-    Attributes
-    ----------
-    rows : MaskedRows
-        One row per cell.
-    column : Tensor of int64, shape (k,)
-        The cell's variable.
-    residual : Tensor of float32, shape (k,)
-        Its value minus its conditional mean.
-    """
-
-    rows: MaskedRows
-    column: Tensor
-    residual: Tensor
-
-    def correction(self, network: AttentionNetwork) -> Tensor:
-        """Return the network's correction of each cell, shape (k,)."""
-        return predict(network, self.rows).gather(1, self.column[:, None])[:, 0]
-
-    def mse(self, network: AttentionNetwork) -> float:
-        """Mean squared error of the corrected cells."""
-        return float((self.residual - self.correction(network)).square().mean())
+PARTS = ["mse", "likelihood", "covariance", "l1"]
+HISTORY = ["epoch", *PARTS, "total", "heldout_mse", "baseline_mse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
-    """The three parts of the loss, each a scalar Tensor."""
+    """The parts of the loss, each of shape (K,): one number for each network."""
 
     mse: Tensor
+    likelihood: Tensor
     covariance: Tensor
     l1: Tensor
 
     def total(self, config: RefinerConfig) -> Tensor:
-        """Return the weighted sum."""
-        return config.weight_mse * self.mse + config.weight_covariance * self.covariance + config.weight_l1 * self.l1
-
-
-def hold_out(observed: BoolArray, config: RefinerConfig, rng: np.random.Generator) -> list[tuple[Cells, Cells]]:
-    """Draw the held-out cells of every fold: a share of each variable's observed cells, in two halves.
-
-    Cells that are alone in their row are left out: nothing remains to predict them from.
-
-    Parameters
-    ----------
-    observed : ndarray of bool, shape (n, p)
-    config : RefinerConfig
-        Gives ``holdout`` and ``folds``.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    list of (Cells, Cells)
-        No cell is held out twice.
-    """
-    usable = observed & (observed.sum(axis=1, keepdims=True) > 1)
-    orders = [rng.permutation(np.flatnonzero(usable[:, j])) for j in range(observed.shape[1])]
-    counts = [int(config.holdout * len(order)) for order in orders]
-    folds = config.folds
-    if folds is None:
-        folds = min(math.ceil(ENOUGH_CELLS / max(1, sum(counts))), math.floor(1 / config.holdout + 1e-9))
-    return [
-        (
-            _cells([order[k * m : (k + 1) * m : 2] for order, m in zip(orders, counts, strict=True)]),
-            _cells([order[k * m + 1 : (k + 1) * m : 2] for order, m in zip(orders, counts, strict=True)]),
+        """Return the weighted sum of each network, shape (K,)."""
+        return (
+            config.weight_mse * self.mse
+            + config.weight_likelihood * self.likelihood
+            + config.weight_covariance * self.covariance
+            + config.weight_l1 * self.l1
         )
-        for k in range(folds)
-    ]
 
 
-def _cells(rows: list[NDArray[np.intp]]) -> Cells:
-    """Collect the rows given for each column."""
-    column = np.repeat(np.arange(len(rows)), [len(mine) for mine in rows])
-    return Cells(row=np.concatenate(rows), column=column)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """n rows for each network with cells hidden anew.
+
+    Attributes
+    ----------
+    rows : MaskedRows
+    covariance : Tensor of float32, shape (K, n, p, p)
+        Conditional covariance of the hidden cells.
+    z : Tensor of float32, shape (K, n, p)
+        The true z-scores.
+    target : Tensor of bool, shape (K, n, p)
+        Hidden cells whose truth is known and may be learned.
+    """
+
+    rows: MaskedRows
+    covariance: Tensor
+    z: Tensor
+    target: Tensor
 
 
-def make_probe(data: TrainingData, remasker: Remasker, cells: Cells) -> Probe:
-    """Hide each cell alone in a copy of its row and compute its conditional moments."""
-    row = torch.as_tensor(cells.row, device=data.z.device)
-    column = torch.as_tensor(cells.column, device=data.z.device)
-    shown = data.observed[row].scatter(1, column[:, None], False)
-    masked, _ = remasker(data.z[row], shown, data.group[row])
-    truth = data.z[row].gather(1, column[:, None])[:, 0].float()
-    base = masked.value.gather(1, column[:, None])[:, 0]
-    return Probe(rows=masked, column=column, residual=truth - base)
-
-
-def losses(
-    network: AttentionNetwork,
-    masked: MaskedRows,
-    covariance: Tensor,
-    z: Tensor,
-    target: Tensor,
-    generator: torch.Generator | None = None,
-) -> Losses:
+def losses(networks: AttentionNetworks, heads: Heads, batch: Batch, generator: torch.Generator | None = None) -> Losses:
     """Compute the loss of one batch.
 
     Parameters
     ----------
-    network : AttentionNetwork
-    masked : MaskedRows
-        n rows with cells hidden anew.
-    covariance : Tensor, shape (n, p, p)
-        Conditional covariance of the hidden cells.
-    z : Tensor of float32, shape (n, p)
-        The true z-scores.
-    target : Tensor of bool, shape (n, p)
-        Hidden cells whose truth is known and may be learned.
+    networks : AttentionNetworks
+    heads : Heads
+    batch : Batch
     generator : torch.Generator, optional
         Of dropout.
 
     Notes
     -----
-    With F the conditional mean, d the correction and C the conditional covariance of the hidden cells given
-    the shown ones, the mean squared error is that of F + d. The covariance term compares like with like: over
-    rows and pairs of cells that are shown or targets, the products of the true z-scores against the expected
-    products given the shown cells, y y' + C - d d' with y = F + d where hidden (d explains a part of C, hence
+    The mean squared error and the negative log-likelihood are those of the targets, given the shown cells. The
+    covariance term compares like with like; see `_covariance_gap`.
+    """
+    rows, target = batch.rows, batch.target
+    prediction = heads.read(networks(rows, generator), rows.value, rows.sd)
+    d = prediction.correction * rows.hidden
+    residual = batch.z - rows.value
+    count = target.sum(dim=(1, 2)).clamp(min=1)
+    # A cell that is no target must not enter: not even its gradient, which may not be finite.
+    log_density = torch.where(target, prediction.log_density(torch.where(target, residual, 0.0)), 0.0)
+    return Losses(
+        mse=((residual - d).square() * target).sum(dim=(1, 2)) / count,
+        likelihood=-log_density.sum(dim=(1, 2)) / count,
+        covariance=_covariance_gap(batch, d),
+        l1=networks.mean_absolute_weight(),
+    )
+
+
+def _covariance_gap(batch: Batch, d: Tensor) -> Tensor:
+    """Mean squared difference of second moments, shape (K,).
+
+    With F the conditional mean, d the correction and C the conditional covariance of the hidden cells given the shown
+    ones: over rows and pairs of cells that are shown or targets, the products of the true z-scores against the
+    expected products given the shown cells, y y' + C - d d' with y = F + d where hidden (d explains a part of C, hence
     the last term). It is 0 in expectation at the true conditional mean, also in rows with many hidden cells.
     """
-    d: Tensor = network(masked, generator)
-    mse = ((z - masked.value - d).square() * target).sum() / target.sum().clamp(min=1)
-    known = (target | ~masked.hidden).float()
-    true, filled, shift = z * known, (masked.value + d) * known, d * known
-    residual = torch.einsum("nj,njk,nk->jk", known, covariance, known)
-    expected = filled.T @ filled + residual - shift.T @ shift
-    gap = (expected - true.T @ true) / (known.T @ known).clamp(min=1)
-    return Losses(mse=mse, covariance=gap.square().mean(), l1=network.mean_absolute_weight())
+    known = (batch.target | ~batch.rows.hidden).float()
+    true, filled, shift = batch.z * known, (batch.rows.value + d) * known, d * known
+    residual = torch.einsum("knj,knjl,knl->kjl", known, batch.covariance, known)
+    expected = filled.mT @ filled + residual - shift.mT @ shift
+    gap = (expected - true.mT @ true) / (known.mT @ known).clamp(min=1)
+    return gap.square().mean(dim=(1, 2))
 
 
-class BestWeights:
-    """Weights after the epoch with the smallest error on a probe.
-
-    Parameters
-    ----------
-    network : AttentionNetwork
-        Untrained: its weights, those of no correction, are the best until an epoch beats them.
-    probe : Probe
-        The cells that choose.
-    """
-
-    def __init__(self, network: AttentionNetwork, probe: Probe) -> None:
-        self._network, self._probe = network, probe
-        self.baseline = self._mse = probe.mse(network)
-        self.epoch, self.weights = 0, _weights(network)
-
-    def look(self, epoch: int) -> float:
-        """Return the error after an epoch, and keep the network's weights if it is the smallest so far."""
-        mse = self._probe.mse(self._network)
-        if mse < self._mse:
-            self._mse, self.epoch, self.weights = mse, epoch, _weights(self._network)
-        return mse
+@torch.no_grad()
+def predictions(networks: AttentionNetworks, heads: Heads, rows: MaskedRows) -> Iterator[tuple[slice, Prediction]]:
+    """Predict many rows without dropout or gradients, some at a time; half as many if memory runs out."""
+    start, size = 0, CHUNK
+    while start < rows.value.shape[1]:
+        part = slice(start, start + size)
+        some = rows.take(part)
+        try:
+            prediction = heads.read(networks(some), some.value, some.sd)
+        except (MemoryError, RuntimeError) as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+            size //= 2
+            continue
+        yield part, prediction
+        start += size
 
 
-def train(
-    network: AttentionNetwork,
-    data: TrainingData,
-    remasker: Remasker,
-    probes: Sequence[Probe],
-    config: RefinerConfig,
-    generator: torch.Generator,
-    rng: np.random.Generator,
-    *,
-    progress: bool = False,
-) -> tuple[list[Weights], pd.DataFrame]:
-    """Train the network in place.
+def out_of_memory(error: Exception) -> bool:
+    """Whether torch or Python says that memory ran out."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "not enough memory" in str(error) or "can't allocate memory" in str(error)
+
+
+def probe_correction(networks: AttentionNetworks, heads: Heads, probe: Probe) -> Tensor:
+    """Correction of each probed cell by the network that never learned it, shape (K, M)."""
+    parts = [
+        prediction.correction.gather(2, probe.column[:, part, None])[..., 0]
+        for part, prediction in predictions(networks, heads, probe.rows)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+class Team:
+    """Networks of some folds with all that their training needs; teams are trained side by side, one thread each.
 
     Parameters
     ----------
-    network : AttentionNetwork
-        Untrained.
+    networks : AttentionNetworks
+        Untrained, one per fold.
+    heads : Heads
+    folds : sequence of int
+        Whose cells they never learn, in the order of the networks.
     data : TrainingData
     remasker : Remasker
-    probes : sequence of Probe
-        Sets of held-out cells; each chooses an epoch of its own.
     config : RefinerConfig
     generator : torch.Generator
         Of dropout.
     rng : numpy.random.Generator
-        Of hiding.
+        Of rows and hiding.
+    """
+
+    def __init__(
+        self, networks: AttentionNetworks, heads: Heads, folds: Sequence[int], data: TrainingData, remasker: Remasker,
+        config: RefinerConfig, generator: torch.Generator, rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self.networks, self.heads, self.config = networks, heads, config
+        self._data, self._remasker, self._generator, self._rng = data, remasker, generator, rng
+        self._folds = torch.as_tensor(folds, device=data.z.device)
+        self._probe = make_probe(data, remasker, folds, MAX_CHOOSING_CELLS // config.folds)
+        self._optimizer = torch.optim.Adam(networks.parameters(), lr=config.learning_rate)
+        self._sums, self._steps = torch.zeros(len(PARTS) + 1, device=data.z.device), 0
+
+    @property
+    def cells(self) -> int:
+        """Held-out cells that its networks are judged on."""
+        return int(self._probe.valid.sum())
+
+    def squared_error(self, *, corrected: bool = True) -> float:
+        """Sum of the squared errors of its held-out cells."""
+        left = self._probe.residual
+        if corrected:
+            left = left - probe_correction(self.networks, self.heads, self._probe)
+        return float(left[self._probe.valid].square().sum())
+
+    def run_epoch(self, epoch: int) -> None:
+        """One pass over (some of) the rows, epochs counted from 1."""
+        rate = learning_rate(epoch, len(self._data.z), self.config)
+        for batch in batches(self._data, self._remasker, self._folds, self.config, self._rng):
+            self._sums += self._step(batch, rate)
+            self._steps += 1
+
+    def losses(self) -> list[float]:
+        """Parts of the loss and their total, means over networks and the steps since the last call."""
+        means = (self._sums / max(self._steps, 1)).tolist()
+        self._sums, self._steps = torch.zeros_like(self._sums), 0
+        return means
+
+    def weights(self) -> Weights:
+        """A copy of the parameters by name."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.networks.state_dict().items()}
+
+    def _step(self, batch: Batch, rate: float) -> Tensor:
+        loss = losses(self.networks, self.heads, batch, self._generator)
+        total = loss.total(self.config)
+        self._optimizer.zero_grad()
+        torch.autograd.backward(total.sum())
+        _clip_gradients(self.networks)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        return torch.stack([*(getattr(loss, part) for part in PARTS), total]).detach().mean(dim=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """Outcome of training.
+
+    Attributes
+    ----------
+    weights : dict of ndarray, or None
+        At the best look; None if no look was better than no correction, or the loss was not finite.
+    history : DataFrame
+        One row per look: epoch, mse, likelihood, covariance, l1, total (means over networks and the steps since the
+        look before, with dropout and freshly hidden cells), heldout_mse (without dropout) and baseline_mse (the same
+        for the conditional mean).
+    """
+
+    weights: Weights | None
+    history: pd.DataFrame
+
+
+def train(teams: Sequence[Team], *, progress: bool = False) -> Trained:
+    """Train teams of networks in place.
+
+    Parameters
+    ----------
+    teams : sequence of Team
+        Untrained, together one network per fold.
     progress : bool, default False
         Show a progress bar.
 
     Returns
     -------
-    weights : list of dict of ndarray
-        For each probe, the weights after its best epoch.
-    history : DataFrame
-        One row per epoch: epoch, mse, covariance, l1, total (means over the epoch's steps, with dropout and
-        freshly hidden cells), heldout_mse (mean over the probes, without dropout), baseline_mse (the same for
-        the conditional mean).
+    Trained
 
     Warns
     -----
     FosaWarning
-        If the loss is not finite; training stops and the best weights so far are returned.
+        If the loss is not finite: training stops and no correction is kept. If it is interrupted (Ctrl-C): it stops
+        with the best weights so far.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    best = [BestWeights(network, probe) for probe in probes]
-    baseline = float(np.mean([one.baseline for one in best]))
-    history = []
-    for epoch in tqdm(range(1, config.epochs + 1), desc="refiner", unit="epoch", disable=not progress):
-        parts = _run_epoch(network, optimizer, data, remasker, config, generator, rng)
-        heldout = float(np.mean([one.look(epoch) for one in best]))
-        if not np.isfinite([*parts, heldout]).all():
-            warnings.warn(
-                f"the refiner's loss is not finite in epoch {epoch}; training stopped and the best weights "
-                "before it are kept. Try a smaller learning_rate.",
-                FosaWarning,
-                stacklevel=3,
-            )
-            break
-        history.append((epoch, *parts, heldout, baseline))
-        if config.patience is not None and epoch - max(one.epoch for one in best) >= config.patience:
-            break
-    return [one.weights for one in best], pd.DataFrame(history, columns=HISTORY)
+    config, cells = teams[0].config, sum(team.cells for team in teams)
+    # The conditional mean, no correction, is the one to beat.
+    baseline = lowest = sum(team.squared_error(corrected=False) for team in teams) / cells
+    weights: Weights | None = None
+    history: list[list[float]] = []
+    looks = [*range(config.check_every, config.epochs, config.check_every), config.epochs]
+    since = 0
+    with _side_by_side(teams, progress) as advance:
+        try:
+            for first, last in zip([0, *looks], looks, strict=False):
+                heldout = sum(advance(first, last)) / cells
+                row = [last, *np.mean([team.losses() for team in teams], axis=0).tolist(), heldout, baseline]
+                if not np.isfinite(row).all():
+                    _warn(
+                        f"the refiner's loss is not finite by epoch {last}; training stopped and the model's "
+                        "conditional expectations are kept. Try a smaller learning_rate."
+                    )
+                    weights = None
+                    break
+                history.append(row)
+                since += 1
+                if heldout < lowest:
+                    lowest, since = heldout, 0
+                    weights = together([team.weights() for team in teams])
+                if config.patience is not None and since >= config.patience:
+                    break
+        except KeyboardInterrupt:
+            _warn(f"training of the refiner was interrupted after epoch {first}; the best weights so far are kept")
+    return Trained(weights=weights, history=pd.DataFrame(history, columns=HISTORY))
 
 
-def _run_epoch(
-    network: AttentionNetwork,
-    optimizer: torch.optim.Optimizer,
-    data: TrainingData,
-    remasker: Remasker,
-    config: RefinerConfig,
-    generator: torch.Generator,
-    rng: np.random.Generator,
-) -> tuple[float, float, float, float]:
-    """One pass over (some of) the rows; mean mse, covariance, l1 and total over its steps."""
-    sums, steps = np.zeros(4), 0
-    for rows, hidden in _batches(data, config, rng):
-        observed = data.observed[rows]
+def _warn(message: str) -> None:
+    warnings.warn(message, FosaWarning, stacklevel=4)
+
+
+def together(parts: Sequence[Weights]) -> Weights:
+    """Weights of all teams, their networks one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@contextmanager
+def _side_by_side(teams: Sequence[Team], progress: bool) -> Iterator[Callable[[int, int], list[float]]]:
+    """A function that runs the epochs after ``first`` up to ``last`` and returns each team's squared error."""
+    stop = threading.Event()
+    config = teams[0].config
+    bar = tqdm(total=config.epochs, desc="refiner", unit="epoch", disable=not progress)
+    threads = torch.get_num_threads()
+
+    def run(team: Team, first: int, last: int) -> float:
+        # The batches are too small to share, and the last bits of a product depend on how it is shared.
+        torch.set_num_threads(1)
+        for epoch in range(first + 1, last + 1):
+            if stop.is_set():
+                break
+            team.run_epoch(epoch)
+            if team is teams[0]:
+                bar.update()
+        return team.squared_error()
+
+    with bar, ThreadPoolExecutor(min(threads, len(teams))) as pool:
+        try:
+            yield lambda first, last: list(pool.map(lambda team: run(team, first, last), teams))
+        finally:
+            stop.set()
+
+
+def learning_rate(epoch: int, n: int, config: RefinerConfig) -> float:
+    """Adam's rate in an epoch, from 1, of n rows: up over 50 steps, then down a half cosine to 2%; or constant."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    per_epoch = math.ceil(min(n, config.rows_per_epoch) / config.batch_size)
+    rise = min(1.0, ((epoch - 1) * per_epoch + 1) / WARMUP_STEPS)
+    fall = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * (epoch - 1) / config.epochs)) / 2
+    return config.learning_rate * rise * fall
+
+
+def _clip_gradients(networks: AttentionNetworks) -> None:
+    """Limit the norm of each network's gradient."""
+    gradients = [weight.grad for weight in networks.parameters() if weight.grad is not None]
+    norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()
+    factor = (MAX_GRADIENT_NORM / norm.clamp(min=1e-12)).clamp(max=1.0)
+    for g in gradients:
+        g.mul_(factor.view(-1, *[1] * (g.dim() - 1)))
+
+
+def batches(
+    data: TrainingData, remasker: Remasker, folds: Tensor, config: RefinerConfig, rng: np.random.Generator
+) -> Iterator[Batch]:
+    """Batches of an epoch: for each network its own order of the rows, each with cells hidden at a rate of its own."""
+    device, (n, p) = data.z.device, data.z.shape
+    size = min(n, config.rows_per_epoch)
+    order = np.stack([rng.choice(n, size, replace=False) for _ in folds])
+    for start in range(0, size, config.batch_size):
+        row = torch.as_tensor(order[:, start : start + config.batch_size], device=device)
+        rate = rng.uniform(*config.hide_rate, size=(*row.shape, 1))
+        hidden = torch.as_tensor(rng.random((*row.shape, p)) < rate, device=device)
+        observed, fold = data.observed[row], data.fold[row]
         shown = observed & ~hidden
-        target = hidden & data.target[rows] & shown.any(dim=1, keepdim=True)
-        z = data.z[rows]
-        masked, covariance = remasker(z, shown, data.group[rows])
-        loss = losses(network, masked, covariance, z.float(), target, generator)
-        total = loss.total(config)
-        optimizer.zero_grad()
-        torch.autograd.backward(total)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
-        optimizer.step()
-        sums += torch.stack([loss.mse, loss.covariance, loss.l1, total]).tolist()
-        steps += 1
-    mse, covariance_, l1, total_ = (sums / steps).tolist()
-    return mse, covariance_, l1, total_
-
-
-def _batches(data: TrainingData, config: RefinerConfig, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows in random order, with the cells to hide: each row at a rate of its own."""
-    n, p = data.z.shape
-    order = rng.permutation(n)[: config.rows_per_epoch]
-    for start in range(0, len(order), config.batch_size):
-        rows = order[start : start + config.batch_size]
-        rate = rng.uniform(*config.hide_rate, size=(len(rows), 1))
-        hidden = rng.random((len(rows), p)) < rate
-        yield torch.as_tensor(rows, device=data.z.device), torch.as_tensor(hidden, device=data.z.device)
-
-
-def _weights(network: AttentionNetwork) -> Weights:
-    """Copy the network's weights."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+        learnable = (fold >= 0) & (fold != folds[:, None, None])
+        z = data.z[row]
+        masked, covariance = remasker(z, shown, data.group[row])
+        target = hidden & learnable & shown.any(dim=2, keepdim=True)
+        yield Batch(rows=masked, covariance=covariance, z=z.float(), target=target)
