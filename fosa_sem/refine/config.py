@@ -49,9 +49,10 @@ class RefinerConfig:
     hide_rate : (float, float), default (0.05, 0.6)
         Each row's share of observed cells hidden in a pass is drawn uniformly between these two,
         ``0 < low <= high < 1``.
-    folds : int, default 5
+    folds : int or None, default None
         Parts of the observed cells, at least 2. Each is held out from the training of a network of its own, which
-        alone speaks of it when the epoch and the gates are chosen. Missing cells get the networks' average.
+        alone speaks of it when the epoch and the gates are chosen. Missing cells get the networks' average. None
+        takes 5, or 2 where more than 50,000 cells are observed: there an average over more gains little.
     batch_size : int, default 128
         Rows of each network in a step, at least 1.
     rows_per_epoch : int, default 512
@@ -89,7 +90,7 @@ class RefinerConfig:
     weight_covariance: float = 0.1
     weight_l1: float = 0.001
     hide_rate: tuple[float, float] = (0.05, 0.6)
-    folds: int = 5
+    folds: int | None = None
     batch_size: int = 128
     rows_per_epoch: int = 512
     check_every: int = 25
@@ -119,10 +120,10 @@ class RefinerConfig:
     def __post_init__(self) -> None:
         for name in ("heads", "width", "layers", "components", "epochs", "batch_size", "rows_per_epoch", "check_every"):
             _check_count(name, getattr(self, name), minimum=1)
-        _check_count("folds", self.folds, minimum=2)
         _check_count("seed", self.seed, minimum=0)
-        if self.patience is not None:
-            _check_count("patience", self.patience, minimum=1, optional=True)
+        for name, minimum in (("patience", 1), ("folds", 2)):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name), minimum=minimum, optional=True)
         if self.width % self.heads:
             _refuse("heads", self.heads, f"a divisor of width, which is {self.width}")
         self._check_numbers()

@@ -28,6 +28,10 @@ from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predictions, 
 
 # Held-out cells that gates and calibration are decided on.
 MAX_JUDGING_CELLS = 100_000
+# Held-out cells that choose the epoch; more of them would cost more than they help.
+MAX_CHOOSING_CELLS = 10_000
+# Networks, up to so many observed cells and beyond.
+FOLDS, FOLDS_OF_LARGE, SMALL = 5, 2, 50_000
 TEAMS = 2
 
 
@@ -105,11 +109,12 @@ class AttentionRefiner:
         favours the conditional mean over the correction, so that it makes the gates cautious. So does that
         single networks are judged but their average is used.
         """
-        folds, seed = self.config.folds, self.config.seed
+        seed = self.config.seed
+        folds = self.config.folds or (FOLDS if completion.observed.sum() <= SMALL else FOLDS_OF_LARGE)
         form = Form.of(completion, self.config, self.levels)
         data = training_data(completion, form.scaling, folds, np.random.default_rng([seed, 0]), form.device)
         remasker = Remasker(completion.rule, form.scaling, form.device)
-        weights, history = _train(form, data, remasker, seed, progress=progress)
+        weights, history = _train(form, data, remasker, folds, seed, progress=progress)
         with _one_thread():
             judged = judge(form, weights, make_probe(data, remasker, range(folds), MAX_JUDGING_CELLS // folds))
         gates = decide_gates(completion.variables, judged.column, judged.residual, judged.correction)
@@ -231,7 +236,7 @@ class FittedRefiner:
         gate = self.gates["gate"].to_numpy(dtype=np.float64)
         return predictive(
             completion, gate, self.calibration, self.levels, FLOOR * self.scaling.sd, self._network_cells(completion),
-            self.config.components * self.config.folds,
+            self.config.components * (1 if self.weights is None else len(self.weights["bias"])),
         )  # fmt: skip
 
     def _network_cells(self, completion: Completion) -> Iterator[NetworkCells]:
@@ -287,7 +292,7 @@ class FittedRefiner:
 
 
 def _train(
-    form: Form, data: TrainingData, remasker: Remasker, seed: int, *, progress: bool
+    form: Form, data: TrainingData, remasker: Remasker, folds: int, seed: int, *, progress: bool
 ) -> tuple[Weights | None, pd.DataFrame]:
     """Train; with half the batch, from the beginning, whenever memory runs out."""
     if bool((data.fold < 0).all()):
@@ -295,7 +300,7 @@ def _train(
     config = form.config
     while True:
         try:
-            trained = train(_teams(form, data, remasker, config, seed), progress=progress)
+            trained = train(_teams(form, data, remasker, config, folds, seed), progress=progress)
         except (MemoryError, RuntimeError) as error:
             if config.batch_size == 1 or not out_of_memory(error):
                 raise
@@ -304,14 +309,17 @@ def _train(
             return trained.weights, trained.history
 
 
-def _teams(form: Form, data: TrainingData, remasker: Remasker, config: RefinerConfig, seed: int) -> list[Team]:
+def _teams(
+    form: Form, data: TrainingData, remasker: Remasker, config: RefinerConfig, folds: int, seed: int
+) -> list[Team]:
     """Two teams of folds, whatever the number of threads, so that it does not change the numbers."""
     teams = []
-    for k, folds in enumerate(np.array_split(np.arange(config.folds), TEAMS)):
+    for k, own in enumerate(np.array_split(np.arange(folds), TEAMS)):
         rng = np.random.default_rng([seed, 1, k])
         generator = torch.Generator(device=form.device).manual_seed(int(rng.integers(2**62)))
-        networks = form.untrained(len(folds), generator)
-        teams.append(Team(networks, form.heads, folds.tolist(), data, remasker, config, generator, rng))
+        networks = form.untrained(len(own), generator)
+        probe = make_probe(data, remasker, own.tolist(), MAX_CHOOSING_CELLS // folds)
+        teams.append(Team(networks, form.heads, own.tolist(), probe, data, remasker, config, generator, rng))
     return teams
 
 

@@ -19,12 +19,10 @@ from tqdm import tqdm
 from fosa_sem.errors import FosaWarning
 from fosa_sem.refine.attention import AttentionNetworks, Weights
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.refine.folds import Probe, TrainingData, make_probe
+from fosa_sem.refine.folds import Probe, TrainingData
 from fosa_sem.refine.heads import Heads, Prediction
 from fosa_sem.refine.remasking import MaskedRows, Remasker
 
-# Cells that choose the epoch; more of them would cost more than they help.
-MAX_CHOOSING_CELLS = 10_000
 MAX_GRADIENT_NORM = 1.0
 WARMUP_STEPS = 50
 LAST_RATE = 0.02
@@ -165,6 +163,8 @@ class Team:
     heads : Heads
     folds : sequence of int
         Whose cells they never learn, in the order of the networks.
+    probe : Probe
+        Cells of these folds.
     data : TrainingData
     remasker : Remasker
     config : RefinerConfig
@@ -175,13 +175,13 @@ class Team:
     """
 
     def __init__(
-        self, networks: AttentionNetworks, heads: Heads, folds: Sequence[int], data: TrainingData, remasker: Remasker,
-        config: RefinerConfig, generator: torch.Generator, rng: np.random.Generator,
+        self, networks: AttentionNetworks, heads: Heads, folds: Sequence[int], probe: Probe, data: TrainingData,
+        remasker: Remasker, config: RefinerConfig, generator: torch.Generator, rng: np.random.Generator,
     ) -> None:  # fmt: skip
         self.networks, self.heads, self.config = networks, heads, config
         self._data, self._remasker, self._generator, self._rng = data, remasker, generator, rng
         self._folds = torch.as_tensor(folds, device=data.z.device)
-        self._probe = make_probe(data, remasker, folds, MAX_CHOOSING_CELLS // config.folds)
+        self._probe = probe
         self._optimizer = torch.optim.Adam(networks.parameters(), lr=config.learning_rate)
         self._sums, self._steps = torch.zeros(len(PARTS) + 1, device=data.z.device), 0
 
