@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from fosa_sem.refine.calibration import HeldOut
 from fosa_sem.refine.folds import Probe
 from fosa_sem.refine.form import Form
 from fosa_sem.refine.heads import Prediction
-from fosa_sem.refine.training import predictions
+from fosa_sem.refine.training import predict
 
 
 def judge(form: Form, weights: Weights | None, probe: Probe) -> HeldOut:
@@ -31,10 +33,8 @@ def judge(form: Form, weights: Weights | None, probe: Probe) -> HeldOut:
     correction = torch.zeros_like(probe.residual)
     score = torch.zeros_like(probe.residual)
     if weights is not None:
-        parts = [
-            _own_cells(prediction, probe, part)
-            for part, prediction in predictions(form.trained(weights), form.heads, probe.rows)
-        ]
+        read = partial(_own_cells, probe)
+        parts = predict(form.trained(weights), form.heads, probe.rows, read)
         correction, score, *stacked = (torch.cat(one, dim=1) for one in zip(*parts, strict=True))
         mixture = [one.cpu().numpy()[valid].astype(np.float64) for one in stacked]
     column, residual, d, sd, gain = (
@@ -50,7 +50,7 @@ def judge(form: Form, weights: Weights | None, probe: Probe) -> HeldOut:
     )
 
 
-def _own_cells(prediction: Prediction, probe: Probe, part: slice) -> tuple[Tensor, ...]:
+def _own_cells(probe: Probe, part: slice, prediction: Prediction) -> tuple[Tensor, ...]:
     """Correction, gain in log probability (of levels), and the mixture's weights, means and scales of probed cells."""
     column = probe.column[:, part, None]
 

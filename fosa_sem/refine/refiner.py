@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,17 +13,17 @@ from numpy.typing import NDArray
 
 from fosa_sem.errors import DataError
 from fosa_sem.imputation.completion import Completion, FloatArray, GaussianRule
-from fosa_sem.refine.attention import AttentionNetworks, Weights
+from fosa_sem.refine.attention import Weights
 from fosa_sem.refine.calibration import calibrate
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.folds import TrainingData, make_probe, training_data
 from fosa_sem.refine.form import Form, find_device
 from fosa_sem.refine.gate import decide_gates
-from fosa_sem.refine.heads import FLOOR, Heads
+from fosa_sem.refine.heads import FLOOR, Prediction
 from fosa_sem.refine.judging import judge
 from fosa_sem.refine.predictive import NetworkCells, Predictive, network_cells, predictive
 from fosa_sem.refine.remasking import MaskedRows, Remasker, Scaling
-from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predictions, train
+from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predict, train
 
 # Held-out cells that gates and calibration are decided on.
 MAX_JUDGING_CELLS = 100_000
@@ -33,6 +32,8 @@ MAX_CHOOSING_CELLS = 10_000
 # Networks, up to so many observed cells and beyond.
 FOLDS, FOLDS_OF_LARGE, SMALL = 5, 2, 50_000
 TEAMS = 2
+
+T = TypeVar("T")
 
 
 class Refinement(Protocol):
@@ -115,8 +116,7 @@ class AttentionRefiner:
         data = training_data(completion, form.scaling, folds, np.random.default_rng([seed, 0]), form.device)
         remasker = Remasker(completion.rule, form.scaling, form.device)
         weights, history = _train(form, data, remasker, folds, seed, progress=progress)
-        with _one_thread():
-            judged = judge(form, weights, make_probe(data, remasker, range(folds), MAX_JUDGING_CELLS // folds))
+        judged = judge(form, weights, make_probe(data, remasker, range(folds), MAX_JUDGING_CELLS // folds))
         gates = decide_gates(completion.variables, judged.column, judged.residual, judged.correction)
         if not self.config.gated:
             gates["gate"] = 1.0
@@ -208,7 +208,7 @@ class FittedRefiner:
         rows = np.flatnonzero(cells.any(axis=1))
         if self.weights is None or not rows.size:
             return completion.refined(completion.mean)
-        correction, inverse = self._correction(completion, rows)
+        correction, inverse = self._correction(self.weights, completion, rows)
         values = completion.mean.copy()
         values[rows] += np.where(cells[rows], (gate * self.scaling.sd * correction)[inverse], 0.0)
         return completion.refined(values)
@@ -239,20 +239,22 @@ class FittedRefiner:
             self.config.components * (1 if self.weights is None else len(self.weights["bias"])),
         )  # fmt: skip
 
-    def _network_cells(self, completion: Completion) -> Iterator[NetworkCells]:
-        """What the networks say of the missing cells that they can speak of, some rows at a time."""
+    def _network_cells(self, completion: Completion) -> list[NetworkCells]:
+        """What the networks say of the missing cells that they can speak of, by parts of the rows."""
         rows = np.flatnonzero(_correctable(completion).any(axis=1))
         if self.weights is None or not rows.size:
-            return
+            return []
         row, column = np.nonzero(~completion.observed)
         masked, inverse = self._masked_rows(completion, rows)
         place = np.full(len(completion.values), -1)
         place[rows] = inverse
-        with self._networks() as (networks, heads):
-            for part, prediction in predictions(networks, heads, masked):
-                cells = np.flatnonzero((place[row] >= part.start) & (place[row] < part.stop))
-                at = place[row[cells]] - part.start, column[cells]
-                yield network_cells(prediction, cells, at, self.scaling.sd[column[cells]])
+
+        def read(part: slice, prediction: Prediction) -> NetworkCells:
+            cells = np.flatnonzero((place[row] >= part.start) & (place[row] < part.stop))
+            at = place[row[cells]] - part.start, column[cells]
+            return network_cells(prediction, cells, at, self.scaling.sd[column[cells]])
+
+        return self._predict(self.weights, masked, read)
 
     def _check(self, completion: Completion) -> None:
         if completion.variables != self.variables:
@@ -261,11 +263,12 @@ class FittedRefiner:
                 f"{list(completion.variables)}; give the same columns in the same order"
             )
 
-    def _correction(self, completion: Completion, rows: NDArray[np.intp]) -> tuple[FloatArray, NDArray[np.intp]]:
+    def _correction(
+        self, weights: Weights, completion: Completion, rows: NDArray[np.intp]
+    ) -> tuple[FloatArray, NDArray[np.intp]]:
         """Ungated corrections of distinct rows on the standardised scale, and where each of ``rows`` is among them."""
         masked, inverse = self._masked_rows(completion, rows)
-        with self._networks() as (networks, heads):
-            parts = [one.correction.mean(dim=0).cpu().numpy() for _, one in predictions(networks, heads, masked)]
+        parts = self._predict(weights, masked, lambda _, one: one.correction.mean(dim=0).cpu().numpy())
         return np.concatenate(parts).astype(np.float64), inverse
 
     def _masked_rows(self, completion: Completion, rows: NDArray[np.intp]) -> tuple[MaskedRows, NDArray[np.intp]]:
@@ -282,13 +285,10 @@ class FittedRefiner:
         )
         return masked, inverse
 
-    @contextmanager
-    def _networks(self) -> Iterator[tuple[AttentionNetworks, Heads]]:
-        """The trained networks, on one thread."""
-        assert self.weights is not None
+    def _predict(self, weights: Weights, rows: MaskedRows, read: Callable[[slice, Prediction], T]) -> list[T]:
+        """What the trained networks say of rows; see `training.predict`."""
         form = Form.from_parts(self.rule, self.scaling, self.config, self.levels)
-        with _one_thread():
-            yield form.trained(self.weights), form.heads
+        return predict(form.trained(weights), form.heads, rows, read)
 
 
 def _train(
@@ -338,17 +338,3 @@ def _distinct_rows(inputs: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.int
     keys = bits.view(np.dtype((np.void, bits.itemsize * bits.shape[1]))).ravel()
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return first, inverse.reshape(-1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch's CPU work on one thread, then restore the number of threads.
-
-    The batches are too small to share, and the last bits of a product depend on how it is shared.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,8 @@ WARMUP_STEPS = 50
 LAST_RATE = 0.02
 # Rows that pass through the networks at a time when nothing is learned.
 CHUNK = 2048
+
+T = TypeVar("T")
 
 PARTS = ["mse", "likelihood", "covariance", "l1"]
 HISTORY = ["epoch", *PARTS, "total", "heldout_mse", "baseline_mse"]
@@ -120,22 +123,42 @@ def _covariance_gap(batch: Batch, d: Tensor) -> Tensor:
     return gap.square().mean(dim=(1, 2))
 
 
-@torch.no_grad()
-def predictions(networks: AttentionNetworks, heads: Heads, rows: MaskedRows) -> Iterator[tuple[slice, Prediction]]:
-    """Predict many rows without dropout or gradients, some at a time; half as many if memory runs out."""
-    start, size = 0, CHUNK
-    while start < rows.value.shape[1]:
-        part = slice(start, start + size)
+def predict(
+    networks: AttentionNetworks, heads: Heads, rows: MaskedRows, read: Callable[[slice, Prediction], T]
+) -> list[T]:
+    """Predict many rows without dropout or gradients, some at a time, on as many threads as torch may use.
+
+    Parameters
+    ----------
+    networks : AttentionNetworks
+    heads : Heads
+    rows : MaskedRows
+    read : callable
+        Takes from a part of the rows and their prediction what is wanted.
+
+    Returns
+    -------
+    list
+        What was taken, in the order of the rows; of fewer rows at a time where memory ran out.
+    """
+
+    @torch.no_grad()
+    def work(part: slice) -> list[T]:
+        # The last bits of a product depend on how it is shared; and parts are small.
+        torch.set_num_threads(1)
         some = rows.take(part)
         try:
-            prediction = heads.read(networks(some), some.value, some.sd)
+            return [read(part, heads.read(networks(some), some.value, some.sd))]
         except (MemoryError, RuntimeError) as error:
-            if size == 1 or not out_of_memory(error):
+            middle = (part.start + part.stop) // 2
+            if middle == part.start or not out_of_memory(error):
                 raise
-            size //= 2
-            continue
-        yield part, prediction
-        start += size
+        return work(slice(part.start, middle)) + work(slice(middle, part.stop))
+
+    n = rows.value.shape[1]
+    parts = [slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return [one for results in pool.map(work, parts) for one in results]
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -146,11 +169,11 @@ def out_of_memory(error: Exception) -> bool:
 
 def probe_correction(networks: AttentionNetworks, heads: Heads, probe: Probe) -> Tensor:
     """Correction of each probed cell by the network that never learned it, shape (K, M)."""
-    parts = [
-        prediction.correction.gather(2, probe.column[:, part, None])[..., 0]
-        for part, prediction in predictions(networks, heads, probe.rows)
-    ]
-    return torch.cat(parts, dim=1)
+
+    def own(part: slice, prediction: Prediction) -> Tensor:
+        return prediction.correction.gather(2, probe.column[:, part, None])[..., 0]
+
+    return torch.cat(predict(networks, heads, probe.rows, own), dim=1)
 
 
 class Team:
