@@ -32,6 +32,7 @@ from fosa_sem.imputation.joint_fit import (
     modelled_columns,
     named_columns,
 )
+from fosa_sem.inference.connections import connected_pairs
 from fosa_sem.inference.ridge import fit_or_ridge
 from fosa_sem.persistence import load_records, reading, save_records
 from fosa_sem.refine.config import RefinerConfig
@@ -41,6 +42,7 @@ from fosa_sem.results import SemResults
 from fosa_sem.syntax.options import FunctionName
 
 if TYPE_CHECKING:
+    from fosa_sem.refine.insight import Dependence
     from fosa_sem.refine.refiner import FittedRefiner
 
 SAVED = "fosa_sem.FosaImputer"
@@ -204,13 +206,14 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         if config is not None:
             from fosa_sem.refine.refiner import AttentionRefiner
 
-            refiner = AttentionRefiner(config=config).fit(completion, progress=self._progress())
+            refiner = AttentionRefiner(config=config, levels=types.levels).fit(completion, progress=self._progress())
         self.filler_, self.refiner_, self.types_ = Filler.from_fit(results.fit), refiner, types
         refined, adjustments = types.settle(completion if refiner is None else refiner.refine(completion))
         self._of_fit: _OfFit | None = _OfFit(
             results=results, completion=completion, refined=refined, adjustments=adjustments
         )
         self._metrics: pd.DataFrame | None = None
+        self._dependence: Dependence | None = None
         validate_data(self, X, reset=True, skip_check_array=True)
         return self
 
@@ -240,9 +243,10 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         DataError
             Columns are missing, new or in another order, or a value cannot be used.
         """
-        completion = self._complete(X)
+        completed = self._complete(X)
         _check_output(self.output)
-        return self.types_.decode(X, completion, self.output)
+        base = self._level_probabilities(completed) if self.output == "category" else None
+        return self.types_.decode(X, completed, self.output, base)
 
     def category_probabilities(self, X: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Probabilities of the categories of every column of categories.
@@ -263,14 +267,20 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         sklearn.exceptions.NotFittedError, DataError
             As `transform`.
         """
-        found = self._probabilities(X)
+        completed = self._complete(X)
+        found = self.types_.probabilities(completed, self._level_probabilities(completed))
         return {
             column.name: pd.DataFrame(found[column.name], index=X.index, columns=list(column.categories))
             for column in self.types_.columns
         }
 
-    def _probabilities(self, X: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-        return self.types_.probabilities(self._complete(X))
+    def _level_probabilities(self, completed: Completion) -> dict[str, NDArray[np.float64]] | None:
+        """What the refiner says of the levels of missing cells, by variable."""
+        if self.refiner_ is None:
+            return None
+        predictive = self.refiner_.predictive(completed)
+        names = [column.name for column in self.types_.columns if column.kind != "nominal"]
+        return {name: predictive.probabilities(name).to_numpy() for name in names}
 
     def _complete(self, X: pd.DataFrame) -> Completion:
         """Fill and refine any rows."""
@@ -322,6 +332,40 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
             columns=tuple(name for name in table.columns if name not in self.types_.indicators),
         )
         return self._metrics
+
+    def dependence(self, *, cells: int = 5000, seed: int = 0) -> Dependence:
+        """What the refiner uses for which variable, beside what the model says: hints of misspecification.
+
+        Parameters
+        ----------
+        cells : int, default 5000
+            Held-out cells to look at, about.
+        seed : int, default 0
+            Of the permutations.
+
+        Returns
+        -------
+        Dependence
+            Its ``matrix`` is the signed attention, its ``pairs`` have the evidence, its ``hints`` are the pairs that
+            the network uses and the model does not join, or not only by a straight line. Reports written later show it.
+            See `fosa_sem.refine.insight.dependence`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`, and for a loaded imputer, which has no held-out cells.
+        OptionError
+            Without a refiner, or if ``cells`` is no positive number.
+        """
+        completion, fit = self.completion_, self.sem_results_.fit
+        if self.refiner_ is None:
+            raise OptionError("dependence() is about the refiner's network; refiner=None has none")
+        if isinstance(cells, bool) or not isinstance(cells, int) or cells < 1:
+            raise OptionError(f"cells must be a whole number from 1 on, got {cells!r}")
+        from fosa_sem.refine.insight import dependence
+
+        self._dependence = dependence(self.refiner_, completion, connected_pairs(fit), cells=cells, seed=seed)
+        return self._dependence
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write what `transform` needs to one file: moments, network and gates, no row of the data.
@@ -449,6 +493,7 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
             history=None if refiner is None else refiner.history,
             gates=None if refiner is None else refiner.gates,
             adjustments=self.adjustments_,
+            dependence=self._dependence,
             notes=notes,
         )
 

@@ -181,8 +181,8 @@ class ColumnTypes:
         ----------
         completion : Completion
             Settled.
-        base : mapping of str to ndarray of shape (n, K), optional
-            What a refiner says of the levels of a column. The expected value is kept.
+        base : mapping of str to ndarray of shape (missing cells of the column, K), optional
+            What a refiner says of them. The expected value is kept.
         """
         found = {}
         for column in self.columns:
@@ -194,7 +194,7 @@ class ColumnTypes:
             j, codes = completion.variables.index(column.name), np.array(column.codes)
             seen, values = completion.observed[:, j], completion.values[:, j]
             known = (values[:, None] == codes).astype(np.float64)
-            start = None if base is None or column.name not in base else base[column.name][~seen]
+            start = None if base is None or column.name not in base else base[column.name]
             known[~seen] = level_probabilities(
                 codes, values[~seen], completion.mean[~seen, j], completion.sd[~seen, j], start
             )

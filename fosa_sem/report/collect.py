@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from fosa_sem.model.scaling import correlation
 from fosa_sem.report.collect_missing import collect_missing
 from fosa_sem.report.document import Section
 from fosa_sem.report.records import Distribution, FitReport, ImputationReport
+
+if TYPE_CHECKING:
+    from fosa_sem.refine.insight import Dependence
 
 
 @cache
@@ -220,6 +223,7 @@ def collect_imputation(
     history: pd.DataFrame | None = None,
     gates: pd.DataFrame | None = None,
     adjustments: pd.DataFrame | None = None,
+    dependence: Dependence | None = None,
     notes: tuple[str, ...] = (),
 ) -> ImputationReport:
     """Everything a report says about an imputation: distributions of the filled cells, accuracy, gates."""
@@ -237,5 +241,5 @@ def collect_imputation(
             )
     return ImputationReport(
         metrics=metrics, history=history, gates=gates, distributions=tuple(distributions), adjustments=adjustments,
-        notes=notes,
+        dependence=dependence, notes=notes,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from fosa_sem.report.accuracy import (
     overall_accuracy,
     variable_accuracy,
 )
+from fosa_sem.report.dependence_section import dependence_blocks
 from fosa_sem.report.document import Block, Figure, Paragraph, Section, Table
 from fosa_sem.report.formatting import clean, count, decimal, percent, readable
 from fosa_sem.report.records import Distribution, ImputationReport
@@ -61,6 +62,8 @@ def imputation_section(imputation: ImputationReport) -> Section:
         blocks.append(_history(imputation.history))
     if imputation.gates is not None and len(imputation.gates):
         blocks += [_gates_figure(imputation.gates), _gates_table(imputation.gates)]
+    if imputation.dependence is not None:
+        blocks += dependence_blocks(imputation.dependence)
     lead = (Paragraph(text=_PURPOSE),) if blocks else ()
     return Section(title="Imputation", blocks=(*lead, *blocks))
 

@@ -97,7 +97,7 @@ def patterns_figure(
                     linewidth=0.8)  # fmt: skip
     holes = (~observed * n[:, None]).sum(axis=0)
     labels = [f"{shorten(clean(name), 16)} ({missing})" for name, missing in zip(names, holes, strict=True)]
-    _label_columns(grid, labels)
+    label_columns(grid, labels)
     grid.set_yticks(np.arange(k) + 0.5, labels=[str(int(count)) for count in (~shown).sum(axis=1)])
     grid.set_ylim(k, 0)
     dress(grid, title=_title(len(n), k), x="variable (rows that lack it)", y="variables missing")
@@ -127,7 +127,7 @@ def coverage_figure(frame: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     mesh = axes.pcolormesh(values, cmap="Blues", vmin=0.0, vmax=1.0, edgecolor="white", linewidth=0.5)
     names = [shorten(clean(name), 16) for name in frame.index]
-    _label_columns(axes, names)
+    label_columns(axes, names)
     axes.set_yticks(np.arange(p) + 0.5, labels=names, parse_math=False)
     axes.set_ylim(p, 0)
     if p <= _MAX_CELLS:
@@ -152,7 +152,8 @@ def _title(patterns: int, shown: int) -> str:
     return f"{patterns} patterns" + (f", the {shown} most frequent shown" if shown < patterns else "")
 
 
-def _label_columns(axes: Axes, labels: list[str]) -> None:
+def label_columns(axes: Axes, labels: list[str]) -> None:
+    """Write the names of a matrix's columns below it, steeply if they would touch."""
     steep = len(labels) > 6 or sum(map(len, labels)) > 60
     axes.set_xticks(
         np.arange(len(labels)) + 0.5, labels=labels, rotation=45 if steep else 0, ha="right" if steep else "center",

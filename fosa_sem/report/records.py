@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from fosa_sem.evaluate.sensitivity import Sensitivity
 from fosa_sem.inference.mcar import McarTest
 from fosa_sem.report.document import Section
+
+if TYPE_CHECKING:
+    from fosa_sem.refine.insight import Dependence
 
 FloatArray = NDArray[np.float64]
 Columns = Mapping[str, Sequence[Any]] | pd.DataFrame
@@ -244,6 +247,8 @@ class ImputationReport:
         Variables with missing cells.
     adjustments : DataFrame or None
         One row per variable with bounds or whole numbers: variable filled clipped rounded.
+    dependence : Dependence or None
+        What the refiner uses.
     notes : tuple of str
     multiple : MultipleReport or None
         Multiple imputations, and what was pooled.
@@ -256,6 +261,7 @@ class ImputationReport:
     gates: pd.DataFrame | None = None
     distributions: tuple[Distribution, ...] = ()
     adjustments: pd.DataFrame | None = None
+    dependence: Dependence | None = None
     notes: tuple[str, ...] = ()
     multiple: MultipleReport | None = None
     sensitivity: tuple[Sensitivity, ...] = ()

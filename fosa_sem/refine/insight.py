@@ -1,0 +1,240 @@
+"""What the networks use: which variable informs the correction of which, and what it would cost to do without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fosa_sem.errors import DataError
+from fosa_sem.imputation.completion import BoolArray, Completion, FloatArray
+from fosa_sem.refine.attention import AttentionBlock, AttentionNetworks
+from fosa_sem.refine.folds import Probe, make_probe, training_data
+from fosa_sem.refine.form import Form, partial_correlations
+from fosa_sem.refine.refiner import FittedRefiner
+from fosa_sem.refine.remasking import MaskedRows, Remasker
+from fosa_sem.refine.training import probe_correction
+
+STEP = 0.5
+"""In standard deviations: how far an input is moved up and down."""
+LEVEL = 0.05
+PAIRS = (
+    "variable",
+    "source",
+    "attention",
+    "effect",
+    "size",
+    "loss",
+    "se",
+    "z",
+    "cells",
+    "partial",
+    "connected",
+    "hint",
+)
+_ATTENTION_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dependence:
+    """Which variables (columns) the refinement of a variable (rows) uses, beside what the model says.
+
+    Attributes
+    ----------
+    attention : DataFrame, shape (p, p)
+        Mean attention that a hidden cell's token pays to each token, over cells, layers, heads and networks; each row
+        sums to 1, the diagonal is what it pays to itself.
+    effect : DataFrame, shape (p, p)
+        Mean change of the refined value per change of the source, both in standard deviations, beyond what the model
+        itself does with the source. 0 where the gate is closed.
+    matrix : DataFrame, shape (p, p)
+        The attention with the sign of the effect; NaN on the diagonal.
+    partial : DataFrame, shape (p, p)
+        Partial correlations given all other variables under the model.
+    pairs : DataFrame
+        One row per variable and source: variable, source, attention, effect, size (root mean square of the effect, in
+        which changes of sign do not cancel), loss (by how much the squared error of held-out cells grows, in
+        variances of the variable, if the source's values are permuted among the rows), se, z, cells, partial, connected
+        (whether the model joins the two), hint: "not in the model" or "not linear" where z exceeds the one-sided 5 %
+        point, Bonferroni corrected for the number of pairs. By z, largest first.
+    """
+
+    attention: pd.DataFrame
+    effect: pd.DataFrame
+    matrix: pd.DataFrame
+    partial: pd.DataFrame
+    pairs: pd.DataFrame
+
+    @property
+    def hints(self) -> pd.DataFrame:
+        """The pairs with a hint: where the model may be wrong."""
+        return self.pairs[self.pairs["hint"] != ""].reset_index(drop=True)
+
+
+def dependence(
+    refiner: FittedRefiner, completion: Completion, connected: BoolArray | None = None, *, cells: int = 5000,
+    seed: int = 0,
+) -> Dependence:  # fmt: skip
+    """Find out what the correction of each variable rests on.
+
+    Parameters
+    ----------
+    refiner : FittedRefiner
+    completion : Completion
+        The one that it was trained on: each observed cell is hidden once and predicted by the network that never
+        learned it.
+    connected : ndarray of bool, shape (p, p), optional
+        Pairs that the model joins; all, if it is not given.
+    cells : int, default 5000
+        Held-out cells to look at, about; evenly over the variables. Takes about 3 p times as long as predicting them.
+    seed : int, default 0
+        Of the permutations.
+
+    Returns
+    -------
+    Dependence
+
+    Raises
+    ------
+    DataError
+        The completion has other variables than the refiner.
+
+    Notes
+    -----
+    The conditional mean and standard deviation of the hidden cell stay as the model gave them from the true values, so
+    that effect and loss are those of the network's own use of a source. Permutation importance: Breiman (2001); cells
+    count as independent. Attention alone is no evidence of use.
+    """
+    if completion.variables != refiner.variables:
+        raise DataError(f"the refiner was trained on {list(refiner.variables)}, not {list(completion.variables)}")
+    config, p = refiner.config, len(refiner.variables)
+    linked = np.ones((p, p), dtype=bool) if connected is None else connected
+    if refiner.weights is None:  # no correction is ever made
+        return _record(refiner, linked, np.full((p, p), np.nan), *(np.zeros((p, p)) for _ in range(5)))
+    form = Form.from_parts(refiner.rule, refiner.scaling, config, refiner.levels)
+    rng = np.random.default_rng([config.seed, 0])  # deals the cells to folds as in training
+    data = training_data(completion, refiner.scaling, config.folds, rng, form.device)
+    remasker = Remasker(completion.rule, refiner.scaling, form.device)
+    probe = make_probe(data, remasker, range(config.folds), cells // config.folds)
+    gate = torch.as_tensor(refiner.gates["gate"].to_numpy(dtype=np.float32), device=form.device)[probe.column]
+    networks = form.trained(refiner.weights)
+    shuffle = np.random.default_rng([seed, 2])
+    columns: list[tuple[FloatArray, ...]] = []
+
+    def corrected(value: Tensor) -> Tensor:
+        moved = replace(probe, rows=replace(probe.rows, value=value))
+        return gate * probe_correction(networks, form.heads, moved)
+
+    with _one_thread():
+        attention = _attention(networks, probe, p)
+        before = (probe.residual - corrected(probe.rows.value)).square()
+        for k in range(p):
+            usable = probe.valid & ~probe.rows.hidden[..., k]
+            slope = (corrected(_moved(probe.rows, k, STEP)) - corrected(_moved(probe.rows, k, -STEP))) / (2 * STEP)
+            lost = (probe.residual - corrected(_permuted(probe.rows, k, usable, shuffle))).square() - before
+            column = probe.column[usable].cpu().numpy()
+            columns.append(_by_variable(column, slope[usable].cpu().numpy(), lost[usable].cpu().numpy(), p))
+    effect, size, loss, se, number = (np.stack(table, axis=1) for table in zip(*columns, strict=True))
+    return _record(refiner, linked, attention, effect, size, loss, se, number)
+
+
+def _moved(rows: MaskedRows, k: int, step: float) -> Tensor:
+    """Values with those of variable k moved where shown."""
+    value = rows.value.clone()
+    value[..., k] += step * ~rows.hidden[..., k]
+    return value
+
+
+def _permuted(rows: MaskedRows, k: int, usable: Tensor, rng: np.random.Generator) -> Tensor:
+    """Values with those of variable k permuted among the rows of each network in which it is shown."""
+    value = rows.value.clone()
+    for one, shown in zip(value[..., k], usable, strict=True):
+        places = torch.nonzero(shown)[:, 0]
+        one[places] = one[places[torch.as_tensor(rng.permutation(len(places)), device=places.device)]]
+    return value
+
+
+def _by_variable(
+    column: NDArray[np.int64], slope: NDArray[np.float32], lost: NDArray[np.float32], p: int
+) -> tuple[FloatArray, ...]:
+    """Mean and root mean square slope, mean loss, its standard error and the number of cells, each (p,)."""
+    n = np.bincount(column, minlength=p).astype(np.float64)
+
+    def mean(values: FloatArray) -> FloatArray:
+        return np.divide(np.bincount(column, values, minlength=p), n, out=np.zeros(p), where=n > 0)
+
+    slopes, losses = slope.astype(np.float64), lost.astype(np.float64)
+    loss = mean(losses)
+    spread = mean((losses - loss[column]) ** 2)
+    se = np.sqrt(np.divide(spread, n - 1, out=np.zeros(p), where=n > 1))
+    return mean(slopes), np.sqrt(mean(slopes**2)), loss, se, n
+
+
+@torch.no_grad()
+def _attention(networks: AttentionNetworks, probe: Probe, p: int) -> FloatArray:
+    """Mean attention of hidden cells by variable, shape (p, p); NaN for a variable without a cell."""
+    total, number = torch.zeros(p, p, dtype=torch.float64), torch.zeros(p, dtype=torch.float64)
+    for start in range(0, probe.rows.value.shape[1], _ATTENTION_ROWS):
+        part = slice(start, start + _ATTENTION_ROWS)
+        x = networks.tokens(probe.rows.take(part))
+        column, valid = probe.column[:, part], probe.valid[:, part]
+        for layer, block in enumerate(networks.blocks):
+            bias = networks.attention_bias(layer)
+            assert isinstance(block, AttentionBlock)
+            weights = block.attention(x, p, bias).mean(dim=2)  # over heads: (K, n, p, p)
+            own = weights.gather(2, column[..., None, None].expand(-1, -1, 1, p))[:, :, 0]
+            total.index_add_(0, column[valid].cpu(), own[valid].double().cpu())
+            number.index_add_(0, column[valid].cpu(), torch.ones(int(valid.sum()), dtype=torch.float64))
+            x = block(x, p, bias, None)
+    return np.asarray((total / number[:, None]).numpy())
+
+
+def _record(
+    refiner: FittedRefiner, connected: BoolArray, attention: FloatArray, effect: FloatArray, size: FloatArray,
+    loss: FloatArray, se: FloatArray, number: FloatArray,
+) -> Dependence:  # fmt: skip
+    """Names beside the numbers, and hints."""
+    names, p = list(refiner.variables), len(refiner.variables)
+
+    def frame(values: FloatArray) -> pd.DataFrame:
+        return pd.DataFrame(values, index=names, columns=names)
+
+    z = np.divide(loss, se, out=np.zeros((p, p)), where=se > 0)
+    partial = partial_correlations(refiner.rule)
+    bound = NormalDist().inv_cdf(1 - LEVEL / max(p * (p - 1), 1)) if p > 1 else math.inf
+    hint = np.where(z > bound, np.where(connected, "not linear", "not in the model"), "")
+    row, column = np.nonzero(~np.eye(p, dtype=bool))
+    tables = (attention, effect, size, loss, se, z, number.astype(np.int64), partial, connected, hint)
+    pairs = pd.DataFrame(
+        {
+            "variable": [names[j] for j in row],
+            "source": [names[k] for k in column],
+            **{name: table[row, column] for name, table in zip(PAIRS[2:], tables, strict=True)},
+        }
+    )
+    matrix = attention * np.sign(effect)
+    np.fill_diagonal(matrix, np.nan)
+    np.fill_diagonal(effect, np.nan)
+    return Dependence(
+        attention=frame(attention), effect=frame(effect), matrix=frame(matrix), partial=frame(partial),
+        pairs=pairs.sort_values("z", ascending=False, kind="stable", ignore_index=True),
+    )  # fmt: skip
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As training does: the batches are small, and the last bits depend on how they are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
