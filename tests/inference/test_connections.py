@@ -13,8 +13,8 @@ NAMES = tuple("abcdeg")
 @pytest.fixture(scope="module")
 def data() -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    common = rng.normal(size=(200, 1))
-    return pd.DataFrame(rng.normal(size=(200, 6)) + common, columns=list(NAMES))
+    factors = rng.normal(size=(200, 2)) + rng.normal(size=(200, 1))  # of a, b, c and of d, e, g
+    return pd.DataFrame(rng.normal(size=(200, 6)) + np.repeat(factors, 3, axis=1), columns=list(NAMES))
 
 
 @pytest.mark.parametrize(
