@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -34,31 +33,18 @@ from fosa_sem.imputation.joint_fit import (
 )
 from fosa_sem.inference.connections import connected_pairs
 from fosa_sem.inference.ridge import fit_or_ridge
-from fosa_sem.persistence import load_records, reading, save_records
+from fosa_sem.persistence.saved_imputer import OfFit, SavedImputer
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.report.collect import collect_imputation, package_version
+from fosa_sem.report.collect import collect_imputation
 from fosa_sem.report.records import ImputationReport
 from fosa_sem.results import SemResults
 from fosa_sem.syntax.options import FunctionName
 
 if TYPE_CHECKING:
     from fosa_sem.refine.insight import Dependence
-    from fosa_sem.refine.refiner import FittedRefiner
-
-SAVED = "fosa_sem.FosaImputer"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _OfFit:
-    """What belongs to the data of a fit."""
-
-    results: SemResults
-    completion: Completion
-    refined: Completion
-    adjustments: pd.DataFrame
-
-
-class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type: ignore[misc]
     """Fills holes by a structural equation model and refines the values by self-attention (FOSA).
 
     The model is fitted by FIML with ``fixed_x=False``, so that exogenous variables have a distribution too: a
@@ -207,11 +193,9 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
             from fosa_sem.refine.refiner import AttentionRefiner
 
             refiner = AttentionRefiner(config=config, levels=types.levels).fit(completion, progress=self._progress())
-        self.filler_, self.refiner_, self.types_ = Filler.from_fit(results.fit), refiner, types
         refined, adjustments = types.settle(completion if refiner is None else refiner.refine(completion))
-        self._of_fit: _OfFit | None = _OfFit(
-            results=results, completion=completion, refined=refined, adjustments=adjustments
-        )
+        self.filler_, self.refiner_, self.types_ = Filler.from_fit(results.fit), refiner, types
+        self._of_fit = OfFit(results=results, completion=completion, refined=refined, adjustments=adjustments)
         self._metrics: pd.DataFrame | None = None
         self._dependence: Dependence | None = None
         validate_data(self, X, reset=True, skip_check_array=True)
@@ -366,103 +350,6 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
 
         self._dependence = dependence(self.refiner_, completion, connected_pairs(fit), cells=cells, seed=seed)
         return self._dependence
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write what `transform` needs to one file: moments, network and gates, no row of the data.
-
-        Parameters
-        ----------
-        path : path-like
-            Any suffix; ``.safetensors`` is usual. A file that is there is replaced, whole or not at all.
-
-        Returns
-        -------
-        Path
-            The file: safetensors, with JSON in its metadata and a checksum. Reading it runs no code from it.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before `fit`.
-        OptionError
-            ``engine`` or ``sem_options`` hold an object, such as an Engine or a fit to start from; or the place cannot
-            be written.
-        """
-        check_is_fitted(self, "filler_")
-        if not isinstance(self.engine, str):
-            raise OptionError(
-                f"engine {self.engine.name!r} is an object, which is not saved; give the name of an engine"
-            )
-        content = {
-            "parameters": self.get_params(deep=False),
-            "filler": self.filler_,
-            "refiner": self.refiner_,
-            "types": self.types_,
-            "columns": tuple(self.feature_names_in_),
-        }
-        return save_records(path, content, kind=SAVED, package=package_version())
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> FosaImputer:
-        """Read an imputer that `save` wrote.
-
-        Parameters
-        ----------
-        path : path-like
-
-        Returns
-        -------
-        FosaImputer
-            Its `transform` gives the numbers of the imputer saved, bit for bit on the same machine. What belongs to the
-            data of `fit` (``sem_results_``, ``completion_``, ``refined_``, ``metrics_``) is not there.
-
-        Raises
-        ------
-        SavedFileError
-            There is no such file, or it is none of an imputer, of another version, damaged or changed.
-        """
-        content = load_records(path, kind=SAVED)
-        return reading(path, lambda: cls._restored(**content))
-
-    @classmethod
-    def _restored(
-        cls, *, parameters: dict[str, Any], filler: Filler, refiner: FittedRefiner | None, types: ColumnTypes,
-        columns: tuple[str, ...],
-    ) -> FosaImputer:  # fmt: skip
-        imputer = cls(**parameters)
-        filler.check()
-        imputer.filler_, imputer.refiner_, imputer.types_, imputer._of_fit = filler, refiner, types, None
-        imputer.n_features_in_, imputer.feature_names_in_ = len(columns), np.array(columns, dtype=object)
-        return imputer
-
-    def _fitted(self, name: str) -> _OfFit:
-        """What only `fit` gives, or the reason why it is not there; a missing attribute for ``hasattr``."""
-        check_is_fitted(self, "filler_")
-        if self._of_fit is None:
-            raise NotFittedError(
-                f"{name} belongs to the data of fit(), which a saved imputer does not hold; call fit()"
-            )
-        return self._of_fit
-
-    @property
-    def sem_results_(self) -> SemResults:
-        """The FIML fit."""
-        return self._fitted("sem_results_").results
-
-    @property
-    def completion_(self) -> Completion:
-        """The table of `fit`, filled by the model."""
-        return self._fitted("completion_").completion
-
-    @property
-    def refined_(self) -> Completion:
-        """The table of `fit`, refined."""
-        return self._fitted("refined_").refined
-
-    @property
-    def adjustments_(self) -> pd.DataFrame:
-        """How many filled cells of the table of `fit` were moved to bounds and whole numbers."""
-        return self._fitted("adjustments_").adjustments
 
     @property
     def metrics_(self) -> pd.DataFrame:

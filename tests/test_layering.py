@@ -106,7 +106,7 @@ def test_numeric_layers_know_no_data_frames(path: Path) -> None:
 
 def test_heavy_packages_load_only_where_they_are_needed() -> None:
     allowed = {
-        "fosa_sem.imputer", "fosa_sem.refine", "fosa_sem.evaluate", "fosa_sem.report.plots",
+        "fosa_sem.imputer", "fosa_sem.persistence", "fosa_sem.refine", "fosa_sem.evaluate", "fosa_sem.report.plots",
         "fosa_sem.report.path_diagram", "fosa_sem.fiml.engines.semopy", "fosa_sem.cli",
     }  # fmt: skip
     for path in MODULES:

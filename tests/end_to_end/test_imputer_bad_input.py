@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,8 +110,6 @@ def broken_after(steps: int, monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
 
 
 def test_a_loss_that_is_not_finite_keeps_the_values_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
     broken_after(5, monkeypatch, lambda found: replace(found, mse=found.mse * torch.nan))
     data = table()
     with pytest.warns(FosaWarning, match="loss is not finite"):

@@ -18,7 +18,7 @@ from fosa_sem import FosaImputer, RefinerConfig
 from fosa_sem.datasets import load_holzinger_swineford
 from fosa_sem.errors import DataError, FosaError, OptionError, SavedFileError
 from fosa_sem.fiml.engines.native import NativeEngine
-from fosa_sem.persistence import _checksum, load_records, save_records
+from fosa_sem.persistence.records import _checksum, load_records, save_records
 
 TESTS = [f"x{i}" for i in range(1, 10)]
 MODEL = "visual =~ x1 + x2 + x3\ntextual =~ x4 + x5 + x6\nspeed =~ x7 + x8 + x9"

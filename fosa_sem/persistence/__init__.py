@@ -1,0 +1,1 @@
+"""Fitted imputers in files."""
