@@ -42,6 +42,7 @@ from fosa_sem.syntax.options import FunctionName
 
 if TYPE_CHECKING:
     from fosa_sem.refine.insight import Dependence
+    from fosa_sem.refine.refiner import FittedRefiner
 
 
 class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type: ignore[misc]
@@ -378,7 +379,7 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type
             None if refiner is None else self.refined_,
             metrics=self._metrics,
             history=None if refiner is None else refiner.history,
-            gates=None if refiner is None else refiner.gates,
+            gates=None if refiner is None else _gates(refiner, completion),
             adjustments=self.adjustments_,
             dependence=self._dependence,
             notes=notes,
@@ -436,6 +437,13 @@ def _refiner_config(refiner: object, seed: int) -> RefinerConfig | None:
     if isinstance(refiner, str) and refiner == "attention":
         return RefinerConfig(seed=seed)
     raise OptionError(f"refiner must be 'attention', a RefinerConfig or None, got {refiner!r}")
+
+
+def _gates(refiner: FittedRefiner, completion: Completion) -> pd.DataFrame:
+    """The gates with the covariance errors before and after."""
+    from fosa_sem.refine.insight import covariance_errors
+
+    return refiner.gates.merge(covariance_errors(refiner, completion), on="variable", validate="one_to_one")
 
 
 def _check_output(output: object) -> None:

@@ -113,28 +113,15 @@ def dependence(
     that effect and loss are those of the network's own use of a source. Permutation importance: Breiman (2001); cells
     count as independent. Attention alone is no evidence of use.
     """
-    if completion.variables != refiner.variables:
-        raise DataError(f"the refiner was trained on {list(refiner.variables)}, not {list(completion.variables)}")
-    config, p = refiner.config, len(refiner.variables)
+    p = len(refiner.variables)
     linked = np.ones((p, p), dtype=bool) if connected is None else connected
-    if refiner.weights is None:  # no correction is ever made
+    held = _HeldOut.of(refiner, completion, cells)
+    if held.networks is None:  # no correction is ever made
         return _record(refiner, linked, np.full((p, p), np.nan), *(np.zeros((p, p)) for _ in range(5)))
-    form = Form.from_parts(refiner.rule, refiner.scaling, config, refiner.levels)
-    rng = np.random.default_rng([config.seed, 0])  # deals the cells to folds as in training
-    data = training_data(completion, refiner.scaling, config.folds, rng, form.device)
-    remasker = Remasker(completion.rule, refiner.scaling, form.device)
-    probe = make_probe(data, remasker, range(config.folds), cells // config.folds)
-    gate = torch.as_tensor(refiner.gates["gate"].to_numpy(dtype=np.float32), device=form.device)[probe.column]
-    networks = form.trained(refiner.weights)
-    shuffle = np.random.default_rng([seed, 2])
+    shuffle, probe, corrected = np.random.default_rng([seed, 2]), held.probe, held.corrected
     columns: list[tuple[FloatArray, ...]] = []
-
-    def corrected(value: Tensor) -> Tensor:
-        moved = replace(probe, rows=replace(probe.rows, value=value))
-        return gate * probe_correction(networks, form.heads, moved)
-
     with _one_thread():
-        attention = _attention(networks, probe, p)
+        attention = _attention(held.networks, probe, p)
         before = (probe.residual - corrected(probe.rows.value)).square()
         for k in range(p):
             usable = probe.valid & ~probe.rows.hidden[..., k]
@@ -144,6 +131,80 @@ def dependence(
             columns.append(_by_variable(column, slope[usable].cpu().numpy(), lost[usable].cpu().numpy(), p))
     effect, size, loss, se, number = (np.stack(table, axis=1) for table in zip(*columns, strict=True))
     return _record(refiner, linked, attention, effect, size, loss, se, number)
+
+
+def covariance_errors(refiner: FittedRefiner, completion: Completion, *, cells: int = 5000) -> pd.DataFrame:
+    """How far predictions distort the covariances of a variable with the others, before and after refinement.
+
+    Parameters
+    ----------
+    refiner : FittedRefiner
+    completion : Completion
+        The one that it was trained on.
+    cells : int, default 5000
+        Held-out cells to look at, about.
+
+    Returns
+    -------
+    DataFrame
+        One row per variable: variable, sem, refined. Root mean square, over the other variables where they are
+        observed, of the difference between the covariances of predicted and of true values with them, on held-out cells and the
+        standardised scale. Its expectation at the true conditional mean is the noise of so many cells, since what a
+        conditional mean leaves does not correlate with what it is conditioned on. NaN without a cell.
+
+    Raises
+    ------
+    DataError
+        As of `dependence`.
+    """
+    held, p = _HeldOut.of(refiner, completion, cells), len(refiner.variables)
+    with _one_thread():
+        left = held.probe.residual
+        errors = [left, left if held.networks is None else left - held.corrected(held.probe.rows.value)]
+    shown = (~held.probe.rows.hidden & held.probe.valid[..., None]).double()
+    seen = shown * held.probe.rows.value
+    member = torch.nn.functional.one_hot(held.probe.column, p).double()
+    number = torch.einsum("knj,knl->jl", member, shown).cpu().numpy()
+    tables = [torch.einsum("knj,knl,kn->jl", member, seen, error.double()).cpu().numpy() for error in errors]
+    before, after = (_rms(np.divide(t, number, out=np.zeros((p, p)), where=number > 0), number > 0) for t in tables)
+    return pd.DataFrame({"variable": list(refiner.variables), "sem": before, "refined": after})
+
+
+def _rms(table: FloatArray, known: BoolArray) -> FloatArray:
+    """Root mean square of each row's known entries; NaN if there are none."""
+    count = known.sum(axis=1)
+    mean = np.divide((table**2 * known).sum(axis=1), count, out=np.full(len(table), np.nan), where=count > 0)
+    return np.asarray(np.sqrt(mean))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _HeldOut:
+    """Held-out cells, the networks that never learned them, and the gate of each cell's variable."""
+
+    form: Form
+    probe: Probe
+    networks: AttentionNetworks | None
+    gate: Tensor
+
+    @classmethod
+    def of(cls, refiner: FittedRefiner, completion: Completion, cells: int) -> _HeldOut:
+        if completion.variables != refiner.variables:
+            raise DataError(f"the refiner was trained on {list(refiner.variables)}, not {list(completion.variables)}")
+        config = refiner.config
+        form = Form.from_parts(refiner.rule, refiner.scaling, config, refiner.levels)
+        rng = np.random.default_rng([config.seed, 0])  # deals the cells to folds as in training
+        data = training_data(completion, refiner.scaling, config.folds, rng, form.device)
+        remasker = Remasker(completion.rule, refiner.scaling, form.device)
+        probe = make_probe(data, remasker, range(config.folds), max(1, cells // config.folds))
+        gate = torch.as_tensor(refiner.gates["gate"].to_numpy(dtype=np.float32), device=form.device)
+        networks = None if refiner.weights is None else form.trained(refiner.weights)
+        return cls(form=form, probe=probe, networks=networks, gate=gate[probe.column])
+
+    def corrected(self, value: Tensor) -> Tensor:
+        """Gated correction of each cell, with other values in the rows; shape (K, M)."""
+        assert self.networks is not None
+        rows = replace(self.probe.rows, value=value)
+        return self.gate * probe_correction(self.networks, self.form.heads, replace(self.probe, rows=rows))
 
 
 def _moved(rows: MaskedRows, k: int, step: float) -> Tensor:

@@ -29,6 +29,7 @@ _HEADINGS = {
     "wasserstein": "Wasserstein",
     "cov_error": "Cor. error",
 }
+_COVARIANCE_ERRORS = {"sem": "Covariance error, SEM", "refined": "Covariance error, refined"}
 _METRIC_NOTE = (
     "MSE, RMSE: mean squared error and its root; MAE: mean absolute error; R²: explained variance; KL: "
     "Kullback-Leibler divergence; Wasserstein: distance between true and imputed distributions; Cor. error: "
@@ -203,6 +204,7 @@ def _gates_figure(gates: pd.DataFrame) -> Figure:
 
 
 def _gates_table(gates: pd.DataFrame) -> Table:
+    covariances = [name for name in _COVARIANCE_ERRORS if name in gates]
     rows = tuple(
         (
             clean(row["variable"]),
@@ -210,13 +212,24 @@ def _gates_table(gates: pd.DataFrame) -> Table:
             readable(float(row["gain"]), 4),
             readable(float(row["se"]), 4),
             count(float(row["n_heldout"])),
+            *(readable(float(row[name]), 4) for name in covariances),
         )
         for row in gates.to_dict("records")
     )
+    notes = [
+        "Gain: mean drop of the squared error on held-out cells against the SEM alone. Held-out cells are observed "
+        "ones, each hidden from the networks that predict it: gates speak for missing cells that are like them, and "
+        "not for cells that are missing because of their values."
+    ]
+    if covariances:
+        notes.append(
+            "Covariance error: root mean square difference between the covariances of predicted and of true values "
+            "with the other variables, on held-out cells; a gain in squared error may raise it."
+        )
     return Table(
         caption="Gates of the refiner",
-        columns=("Variable", "Gate", "Gain", "SE", "Held-out cells"),
+        columns=("Variable", "Gate", "Gain", "SE", "Held-out cells", *(_COVARIANCE_ERRORS[c] for c in covariances)),
         rows=rows,
-        align="lrrrr",
-        notes=("Gain: mean drop of the squared error on held-out cells against the SEM alone.",),
+        align="lrrrr" + "r" * len(covariances),
+        notes=tuple(notes),
     )

@@ -242,7 +242,7 @@ class ImputationReport:
     history : DataFrame or None
         One row per epoch: epoch mse covariance l1 total heldout_mse baseline_mse; NaN where not evaluated.
     gates : DataFrame or None
-        One row per variable: variable gate gain se n_heldout.
+        One row per variable: variable gate gain se n_heldout, and the covariance errors sem and refined if known.
     distributions : tuple of Distribution
         Variables with missing cells.
     adjustments : DataFrame or None

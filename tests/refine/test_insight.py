@@ -11,7 +11,7 @@ import pytest
 
 from fosa_sem import FosaImputer, RefinerConfig
 from fosa_sem.errors import DataError, OptionError
-from fosa_sem.refine.insight import Dependence, dependence
+from fosa_sem.refine.insight import Dependence, covariance_errors, dependence
 from fosa_sem.report.dependence_section import dependence_figure
 
 CONFIG = RefinerConfig(epochs=60, width=16, heads=2, folds=2, check_every=10, learning_rate=0.01)
@@ -108,11 +108,35 @@ def test_effects_are_those_of_refining_moved_rows(imputer: FosaImputer) -> None:
     assert (slope[-3:] > 0).all()
 
 
+def test_covariance_errors_are_those_of_held_out_predictions(imputer: FosaImputer) -> None:
+    """Refining removes the curve, which does not covary with anything: no error before or after but noise."""
+    assert imputer.refiner_ is not None
+    errors = covariance_errors(imputer.refiner_, imputer.completion_, cells=10**6).set_index("variable")
+    assert list(errors.columns) == ["sem", "refined"]
+    assert (errors < 5 / np.sqrt(400)).all(axis=None)  # of means of 400 products with variance of order 1
+    closed = imputer.refiner_.gates.set_index("variable")["gate"] == 0
+    assert (errors["sem"] == errors["refined"])[closed].all()
+
+
+def test_covariance_errors_of_the_model_are_found_by_hand(imputer: FosaImputer) -> None:
+    """Every observed cell of a, given b, c, d: the model says that a is independent of them."""
+    assert imputer.refiner_ is not None
+    data = bent()
+    z = (data - data.mean()) / data.std(ddof=0)
+    rows = data["a"].notna() & (data.notna().sum(axis=1) > 1)
+    mean = imputer.sem_results_.implied()[0].mean["a"]
+    error = (data["a"] - mean)[rows] / data["a"].std(ddof=0)
+    products = [(error * z[name][rows]).mean() for name in "bcd"]
+    errors = covariance_errors(imputer.refiner_, imputer.completion_, cells=10**6).set_index("variable")
+    np.testing.assert_allclose(errors.loc["a", "sem"], np.sqrt(np.mean(np.square(products))), rtol=1e-4)
+
+
 def test_the_report_shows_it_once_it_is_computed(imputer: FosaImputer, tmp_path: Path) -> None:
     imputer.dependence()
     text = imputer.report(tmp_path / "a.md").read_text(encoding="utf-8")
     assert "Pairs that the refiner uses beyond the model" in text
     assert "not in the model" in text
+    assert "Covariance error, refined" in text
     html = imputer.report(tmp_path / "a.html").read_text(encoding="utf-8")
     assert "What the refiner attends to" in html
     fresh = FosaImputer(imputer.model, refiner=None).fit(bent()).report(tmp_path / "b.md")
