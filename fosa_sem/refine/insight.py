@@ -149,8 +149,8 @@ def covariance_errors(refiner: FittedRefiner, completion: Completion, *, cells: 
     DataFrame
         One row per variable: variable, sem, refined. Root mean square, over the other variables where they are
         observed, of the difference between the covariances of predicted and of true values with them, on held-out cells
-        and the standardised scale. Its expectation at the true conditional mean is the noise of so many cells, since what a
-        conditional mean leaves does not correlate with what it is conditioned on. NaN without a cell.
+        and the standardised scale. Its expectation at the true conditional mean is the noise of so many cells, since
+        what a conditional mean leaves does not correlate with what it is conditioned on. NaN without a cell.
 
     Raises
     ------
