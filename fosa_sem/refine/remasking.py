@@ -118,7 +118,7 @@ class Remasker:
         covariance : Tensor of float32, shape (K, n, p, p)
             Cov[hidden | shown] of each row, 0 in the rows and columns of shown cells.
         """
-        weights, residual = (part.view(*shown.shape, -1) for part in self._regressions(shown, group))
+        weights, residual = (part.view(*shown.shape, shown.shape[-1]) for part in self._regressions(shown, group))
         mean, scale = self._means[group], self._scales[group]
         deviation = torch.where(shown, (z - mean) / scale, 0.0)
         fitted = mean + scale * (deviation[..., None, :] @ weights)[..., 0, :]
