@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -189,11 +190,11 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type
         results = SemResults(fit=fit_or_ridge(self.model, table, options), data=table)
         completion = results.impute()
         types = ColumnTypes.learn(columns, completion, self.bounds, self.integers)
-        refiner = None
-        if config is not None:
-            from fosa_sem.refine.refiner import AttentionRefiner
+        refiner = None if config is None else self._train(config, completion, types)
+        if refiner is not None and types.blocks:
+            from fosa_sem.refine.insight import held_out_expectations
 
-            refiner = AttentionRefiner(config=config, levels=types.levels).fit(completion, progress=self._progress())
+            types = types.refitted(completion, partial(held_out_expectations, refiner, completion))
         refined, adjustments = types.settle(completion if refiner is None else refiner.refine(completion))
         self.filler_, self.refiner_, self.types_ = Filler.from_fit(results.fit), refiner, types
         self._of_fit = OfFit(results=results, completion=completion, refined=refined, adjustments=adjustments)
@@ -426,6 +427,12 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type
         other = clone(self).set_params(sem_options=given, categorical=coded).fit(table)
         tables = {"sem": other.completion_.to_frame()}
         return tables if other.refiner_ is None else tables | {"refined": other.refined_.to_frame()}
+
+    def _train(self, config: RefinerConfig, completion: Completion, types: ColumnTypes) -> FittedRefiner:
+        from fosa_sem.refine.refiner import AttentionRefiner
+
+        refiner = AttentionRefiner(config=config, levels=types.levels, blocks=types.blocks)
+        return refiner.fit(completion, progress=self._progress())
 
     def _progress(self) -> bool:
         return sys.stderr.isatty() if self.verbose is None else bool(self.verbose)

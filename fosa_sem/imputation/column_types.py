@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fosa_sem.errors import OptionError
 from fosa_sem.imputation.categories import CategoricalColumn, encode
 from fosa_sem.imputation.columns import Limits, Names, column_rules
 from fosa_sem.imputation.completion import BoolArray, Completion, FloatArray
-from fosa_sem.imputation.probabilities import SoftmaxHead, level_probabilities
+from fosa_sem.imputation.probabilities import SoftmaxHead, hidden_expectations, level_probabilities
 
 Output = Literal["expected", "category"]
 Probabilities = Mapping[str, FloatArray]
+Expectations = Callable[[Sequence[str]], tuple[NDArray[np.intp], FloatArray]]
 ADJUSTMENTS = ("variable", "filled", "clipped", "rounded")
 
 
@@ -112,18 +114,38 @@ class ColumnTypes:
         if asked:
             raise OptionError(f"{min(asked)!r} stands for a category; it has no bounds and is no whole number")
         values = np.where(completion.observed, completion.values, np.nan)
-        return cls(
-            columns=columns,
-            heads={
-                column.name: SoftmaxHead.fit(
-                    completion.rule, completion.values, completion.observed, completion.group,
-                    np.array([place[name] for name in column.indicators]),
+        heads = {}
+        for column in columns:
+            if column.kind == "nominal":
+                block = np.array([place[name] for name in column.indicators])
+                rows, expected = hidden_expectations(
+                    completion.rule, completion.values, completion.observed, completion.group, block
                 )
-                for column in columns
-                if column.kind == "nominal"
-            },
-            rules=PointRules.from_options(completion.variables, values, bounds, integers),
-        )  # fmt: skip
+                heads[column.name] = SoftmaxHead.fit(block, expected, values[np.ix_(rows, block)])
+        rules = PointRules.from_options(completion.variables, values, bounds, integers)
+        return cls(columns=columns, heads=heads, rules=rules)
+
+    def refitted(self, completion: Completion, expectations: Expectations) -> ColumnTypes:
+        """The same with probabilities of nominal categories from refined expectations.
+
+        Parameters
+        ----------
+        completion : Completion
+            The one learned from.
+        expectations : callable
+            From the names of a block to the rows where it is observed, shape (m,), and its refined values there as they
+            were if it was missing, shape (m, b).
+        """
+        heads = {}
+        for column in self.columns:
+            if column.kind == "nominal":
+                head = self.heads[column.name]
+                rows, expected = expectations(column.indicators)
+                indicators = completion.values[np.ix_(rows, head.block)]
+                if len(np.unique(indicators, axis=0)) == len(column.categories):  # else too few rows to learn from
+                    head = SoftmaxHead.fit(head.block, expected, indicators)
+                heads[column.name] = head
+        return replace(self, heads=heads)
 
     def encode(self, data: pd.DataFrame) -> pd.DataFrame:
         """The table of codes of any rows.
@@ -156,7 +178,7 @@ class ColumnTypes:
             for head in self.heads.values():
                 rows = np.flatnonzero(~completion.observed[:, head.block[0]])
                 cells = np.ix_(rows, head.block)
-                values[cells] = head.probabilities(completion.mean[cells])[:, 1:]
+                values[cells] = head.probabilities(values[cells])[:, 1:]
         missing = ~completion.observed
         ruled = np.flatnonzero(self.rules.ruled)
         if ruled.size:
@@ -239,6 +261,11 @@ class ColumnTypes:
     def indicators(self) -> tuple[str, ...]:
         """Variables that stand for a category of a nominal column."""
         return tuple(name for column in self.columns for name in column.indicators)
+
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]:
+        """Indicators of the same column."""
+        return tuple(column.indicators for column in self.columns if column.indicators)
 
     @property
     def levels(self) -> dict[str, FloatArray]:

@@ -74,9 +74,9 @@ def softmax(logits: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftmaxHead:
-    """Probabilities of K unordered categories from the conditional expectations of their K - 1 indicators.
+    """Probabilities of K unordered categories from the expectations of their K - 1 indicators.
 
-    The expectations say which combination of the other variables matters; they are no probabilities, as they can leave
+    The expectations, given the other variables, say what these tell; they are no probabilities, as they can leave
     [0, 1]. A multinomial logistic regression on them gives some (the calibration of Platt 1999, for K categories).
 
     Attributes
@@ -96,34 +96,51 @@ class SoftmaxHead:
     slopes: FloatArray
 
     @classmethod
-    def fit(
-        cls, rule: GaussianRule, values: FloatArray, observed: BoolArray, group: NDArray[np.intp],
-        block: NDArray[np.intp],
-    ) -> SoftmaxHead:  # fmt: skip
-        """Learn from the rows in which the category is observed, with all of its indicators hidden.
+    def fit(cls, block: NDArray[np.intp], expected: FloatArray, indicators: FloatArray) -> SoftmaxHead:
+        """Learn from rows in which the category is observed.
 
         Parameters
         ----------
-        rule : GaussianRule
-        values, observed : ndarray, shape (n, p)
-        group : ndarray of int, shape (n,)
         block : ndarray of int, shape (K - 1,)
+        expected : ndarray, shape (n, K - 1)
+            Expectations of the indicators as they are where the category is missing.
+        indicators : ndarray, shape (n, K - 1)
+            The indicators themselves, 0 or 1.
         """
         from sklearn.linear_model import LogisticRegression
 
-        rows = np.flatnonzero(observed[:, block[0]])
-        shown = observed[rows].copy()
-        shown[:, block] = False
-        inputs = rule.conditional(values[rows], shown, group[rows])[0][:, block]
-        category = (values[np.ix_(rows, block)] * np.arange(1, len(block) + 1)).sum(axis=1).astype(np.intp)
-        centre, scale = inputs.mean(axis=0), inputs.std(axis=0)
+        category = (indicators * np.arange(1, len(block) + 1)).sum(axis=1).astype(np.intp)
+        centre, scale = expected.mean(axis=0), expected.std(axis=0)
         scale = np.where(scale > 1e-9, scale, 1.0)  # nothing else informs about the category
-        fitted = LogisticRegression(max_iter=1000).fit((inputs - centre) / scale, category)
+        fitted = LogisticRegression(max_iter=1000).fit((expected - centre) / scale, category)
         slopes, intercepts = fitted.coef_, fitted.intercept_
         if len(block) == 1:
             slopes, intercepts = np.vstack([0.0 * slopes, slopes]), np.array([0.0, *intercepts])
         return cls(block=block, centre=centre, scale=scale, intercepts=intercepts, slopes=slopes)
 
     def probabilities(self, expected: FloatArray) -> FloatArray:
-        """Probabilities, shape (n, K), from the indicators' conditional expectations, shape (n, K - 1)."""
+        """Probabilities, shape (n, K), from the indicators' expectations, shape (n, K - 1)."""
         return softmax((expected - self.centre) / self.scale @ self.slopes.T + self.intercepts)
+
+
+def hidden_expectations(
+    rule: GaussianRule, values: FloatArray, observed: BoolArray, group: NDArray[np.intp], block: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], FloatArray]:
+    """Conditional expectations of a block of columns where it is observed, with all of it hidden.
+
+    Parameters
+    ----------
+    rule : GaussianRule
+    values, observed : ndarray, shape (n, p)
+    group : ndarray of int, shape (n,)
+    block : ndarray of int, shape (b,)
+
+    Returns
+    -------
+    rows : ndarray of int, shape (m,)
+    expected : ndarray, shape (m, b)
+    """
+    rows = np.flatnonzero(observed[:, block[0]])
+    shown = observed[rows].copy()
+    shown[:, block] = False
+    return rows, rule.conditional(values[rows], shown, group[rows])[0][:, block]

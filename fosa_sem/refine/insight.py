@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -17,11 +17,11 @@ from torch import Tensor
 from fosa_sem.errors import DataError
 from fosa_sem.imputation.completion import BoolArray, Completion, FloatArray
 from fosa_sem.refine.attention import AttentionBlock, AttentionNetworks
-from fosa_sem.refine.folds import Probe, make_probe, training_data
+from fosa_sem.refine.folds import NO_FOLD, Probe, make_probe, owners, training_data
 from fosa_sem.refine.form import Form, partial_correlations
 from fosa_sem.refine.refiner import FittedRefiner
 from fosa_sem.refine.remasking import MaskedRows, Remasker
-from fosa_sem.refine.training import probe_correction
+from fosa_sem.refine.training import predictions, probe_correction
 
 STEP = 0.5
 """In standard deviations: how far an input is moved up and down."""
@@ -62,9 +62,9 @@ class Dependence:
     pairs : DataFrame
         One row per variable and source: variable, source, attention, effect, size (root mean square of the effect, in
         which changes of sign do not cancel), loss (by how much the squared error of held-out cells grows, in
-        variances of the variable, if the source's values are permuted among the rows), se, z, cells, partial, connected
-        (whether the model joins the two), hint: "not in the model" or "not linear" where z exceeds the one-sided 5 %
-        point, Bonferroni corrected for the number of pairs. By z, largest first.
+        variances of the variable, if the source's values are permuted among the rows, those of a block together), se,
+        z, cells, partial, connected (whether the model joins the two), hint: "not in the model" or "not linear" where z
+        exceeds the one-sided 5 % point, Bonferroni corrected for the number of pairs. By z, largest first.
     """
 
     attention: pd.DataFrame
@@ -120,13 +120,15 @@ def dependence(
         return _record(refiner, linked, np.full((p, p), np.nan), *(np.zeros((p, p)) for _ in range(5)))
     shuffle, probe, corrected = np.random.default_rng([seed, 2]), held.probe, held.corrected
     columns: list[tuple[FloatArray, ...]] = []
+    owner = owners(refiner.variables, refiner.blocks)
+    owned = [torch.as_tensor(np.flatnonzero(owner == one), device=probe.column.device) for one in owner]
     with _one_thread():
         attention = _attention(held.networks, probe, p)
         before = (probe.residual - corrected(probe.rows.value)).square()
         for k in range(p):
             usable = probe.valid & ~probe.rows.hidden[..., k]
             slope = (corrected(_moved(probe.rows, k, STEP)) - corrected(_moved(probe.rows, k, -STEP))) / (2 * STEP)
-            lost = (probe.residual - corrected(_permuted(probe.rows, k, usable, shuffle))).square() - before
+            lost = (probe.residual - corrected(_permuted(probe.rows, owned[k], usable, shuffle))).square() - before
             column = probe.column[usable].cpu().numpy()
             columns.append(_by_variable(column, slope[usable].cpu().numpy(), lost[usable].cpu().numpy(), p))
     effect, size, loss, se, number = (np.stack(table, axis=1) for table in zip(*columns, strict=True))
@@ -170,6 +172,45 @@ def covariance_errors(refiner: FittedRefiner, completion: Completion, *, cells: 
     return pd.DataFrame({"variable": list(refiner.variables), "sem": before, "refined": after})
 
 
+def held_out_expectations(
+    refiner: FittedRefiner, completion: Completion, block: Sequence[str], *, cells: int = 50_000
+) -> tuple[NDArray[np.intp], FloatArray]:
+    """Refined values of a block in rows in which it is observed, by the network that never learned it there.
+
+    Parameters
+    ----------
+    refiner : FittedRefiner
+    completion : Completion
+        The one that it was trained on.
+    block : sequence of str, length b
+        A block of the refiner.
+    cells : int, default 50000
+        Rows to look at, about, at most.
+
+    Returns
+    -------
+    rows : ndarray of int, shape (m,)
+    expected : ndarray, shape (m, b)
+        On the data's scale.
+
+    Raises
+    ------
+    DataError
+        As of `dependence`.
+    """
+    columns = [refiner.variables.index(name) for name in block]
+    held = _HeldOut.of(refiner, completion, cells, only=columns[0])
+    valid, rows = held.probe.valid, held.probe.rows
+    expected = rows.value[..., columns]
+    if held.networks is not None:
+        gate = torch.as_tensor(refiner.gates["gate"].to_numpy(dtype=np.float32)[columns], device=expected.device)
+        with _one_thread():
+            parts = [one.correction[..., columns] for _, one in predictions(held.networks, held.form.heads, rows)]
+        expected = expected + gate * torch.cat(parts, dim=1)
+    values = expected[valid].cpu().numpy().astype(np.float64) * refiner.scaling.sd[columns]
+    return held.probe.row[valid].cpu().numpy(), values + refiner.scaling.mean[columns]
+
+
 def _rms(table: FloatArray, known: BoolArray) -> FloatArray:
     """Root mean square of each row's known entries; NaN if there are none."""
     count = known.sum(axis=1)
@@ -187,13 +228,18 @@ class _HeldOut:
     gate: Tensor
 
     @classmethod
-    def of(cls, refiner: FittedRefiner, completion: Completion, cells: int) -> _HeldOut:
+    def of(cls, refiner: FittedRefiner, completion: Completion, cells: int, only: int | None = None) -> _HeldOut:
+        """Cells of all variables, or of one."""
         if completion.variables != refiner.variables:
             raise DataError(f"the refiner was trained on {list(refiner.variables)}, not {list(completion.variables)}")
         config = refiner.config
         form = Form.from_parts(refiner.rule, refiner.scaling, config, refiner.levels)
         rng = np.random.default_rng([config.seed, 0])  # deals the cells to folds as in training
-        data = training_data(completion, refiner.scaling, config.folds, rng, form.device)
+        data = training_data(completion, refiner.scaling, config.folds, rng, form.device, refiner.blocks)
+        if only is not None:
+            fold = torch.full_like(data.fold, NO_FOLD)
+            fold[:, only] = data.fold[:, only]
+            data = replace(data, fold=fold)
         remasker = Remasker(completion.rule, refiner.scaling, form.device)
         probe = make_probe(data, remasker, range(config.folds), max(1, cells // config.folds))
         gate = torch.as_tensor(refiner.gates["gate"].to_numpy(dtype=np.float32), device=form.device)
@@ -214,12 +260,13 @@ def _moved(rows: MaskedRows, k: int, step: float) -> Tensor:
     return value
 
 
-def _permuted(rows: MaskedRows, k: int, usable: Tensor, rng: np.random.Generator) -> Tensor:
-    """Values with those of variable k permuted among the rows of each network in which it is shown."""
+def _permuted(rows: MaskedRows, columns: Tensor, usable: Tensor, rng: np.random.Generator) -> Tensor:
+    """Values with those of a block of columns permuted together among the usable rows of each network."""
     value = rows.value.clone()
-    for one, shown in zip(value[..., k], usable, strict=True):
+    for one, shown in zip(value, usable, strict=True):
         places = torch.nonzero(shown)[:, 0]
-        one[places] = one[places[torch.as_tensor(rng.permutation(len(places)), device=places.device)]]
+        source = places[torch.as_tensor(rng.permutation(len(places)), device=places.device)]
+        one[places[:, None], columns] = one[source[:, None], columns]
     return value
 
 

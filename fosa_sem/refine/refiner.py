@@ -16,7 +16,7 @@ from fosa_sem.imputation.completion import Completion, FloatArray, GaussianRule
 from fosa_sem.refine.attention import Weights
 from fosa_sem.refine.calibration import calibrate
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.refine.folds import TrainingData, make_probe, training_data
+from fosa_sem.refine.folds import Blocks, TrainingData, make_probe, training_data
 from fosa_sem.refine.form import Form, find_device
 from fosa_sem.refine.gate import decide_gates
 from fosa_sem.refine.heads import FLOOR, Prediction
@@ -69,6 +69,9 @@ class AttentionRefiner:
     levels : mapping of str to ndarray
         The sorted values that discrete variables can take: binary and ordinal ones, also counts with few values. Their
         predictions are probabilities of these levels, the corrected values expectations.
+    blocks : sequence of sequence of str
+        Variables that are known together or not at all, such as the indicators of a nominal variable: they are hidden
+        and held out together.
 
     Examples
     --------
@@ -78,6 +81,7 @@ class AttentionRefiner:
 
     config: RefinerConfig = field(default_factory=RefinerConfig)
     levels: Mapping[str, FloatArray] = field(default_factory=dict)
+    blocks: Blocks = ()
 
     def fit(self, completion: Completion, *, progress: bool = False) -> FittedRefiner:
         """Train the networks, decide the gates and calibrate.
@@ -96,7 +100,8 @@ class AttentionRefiner:
         Raises
         ------
         OptionError
-            If ``device="cuda"`` and there is no CUDA device, or ``levels`` names no variable of the completion.
+            If ``device="cuda"`` and there is no CUDA device, or ``levels`` or ``blocks`` name no variable of the
+            completion.
 
         Warns
         -----
@@ -113,7 +118,8 @@ class AttentionRefiner:
         seed = self.config.seed
         folds = self.config.folds or (FOLDS if completion.observed.sum() <= SMALL else FOLDS_OF_LARGE)
         form = Form.of(completion, self.config, self.levels)
-        data = training_data(completion, form.scaling, folds, np.random.default_rng([seed, 0]), form.device)
+        rng = np.random.default_rng([seed, 0])
+        data = training_data(completion, form.scaling, folds, rng, form.device, self.blocks)
         remasker = Remasker(completion.rule, form.scaling, form.device)
         weights, history = _train(form, data, remasker, folds, seed, progress=progress)
         judged = judge(form, weights, make_probe(data, remasker, range(folds), MAX_JUDGING_CELLS // folds))
@@ -125,6 +131,7 @@ class AttentionRefiner:
             variables=completion.variables,
             config=self.config,
             levels=form.levels,
+            blocks=tuple(map(tuple, self.blocks)),
             scaling=form.scaling,
             rule=completion.rule,
             weights=weights,
@@ -146,6 +153,8 @@ class FittedRefiner:
         How it was trained.
     levels : dict of str to ndarray
         Levels of the discrete variables.
+    blocks : tuple of tuple of str
+        Variables that were hidden together.
     scaling : Scaling
         Location and scale of every variable.
     rule : GaussianRule
@@ -164,6 +173,7 @@ class FittedRefiner:
     variables: tuple[str, ...]
     config: RefinerConfig
     levels: dict[str, FloatArray]
+    blocks: tuple[tuple[str, ...], ...]
     scaling: Scaling
     rule: GaussianRule
     weights: Weights | None

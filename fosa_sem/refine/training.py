@@ -382,7 +382,7 @@ def batches(
     for start in range(0, size, config.batch_size):
         row = torch.as_tensor(order[:, start : start + config.batch_size], device=device)
         rate = rng.uniform(*config.hide_rate, size=(*row.shape, 1))
-        hidden = torch.as_tensor(rng.random((*row.shape, p)) < rate, device=device)
+        hidden = torch.as_tensor(rng.random((*row.shape, p)) < rate, device=device)[..., data.owner]
         observed, fold = data.observed[row], data.fold[row]
         shown = observed & ~hidden
         learnable = (fold >= 0) & (fold != folds[:, None, None])

@@ -6,7 +6,12 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from fosa_sem.imputation.completion import GaussianRule
-from fosa_sem.imputation.probabilities import SoftmaxHead, level_probabilities, softmax
+from fosa_sem.imputation.probabilities import (
+    SoftmaxHead,
+    hidden_expectations,
+    level_probabilities,
+    softmax,
+)
 
 LEVELS = np.array([0.0, 1.0, 2.5, 4.0])
 
@@ -68,10 +73,9 @@ def test_softmax_head_finds_the_probabilities_of_normal_classes(k: int) -> None:
         variables=tuple(map(str, range(values.shape[1]))), means=(values.mean(axis=0),), covs=(np.cov(values.T),)
     )
     observed, block = np.ones(values.shape, dtype=bool), np.arange(2, 1 + k)
-    head = SoftmaxHead.fit(rule, values, observed, np.zeros(n, dtype=np.intp), block)
-    shown = observed.copy()
-    shown[:, block] = False
-    found = head.probabilities(rule.conditional(values, shown)[0][:, block])
+    rows, expected = hidden_expectations(rule, values, observed, np.zeros(n, dtype=np.intp), block)
+    assert (rows == np.arange(n)).all()
+    found = SoftmaxHead.fit(block, expected, values[:, block]).probabilities(expected)
     shares = np.bincount(category) / n
     truth = shares * np.exp(-0.5 * ((x[:, None, :] - shifts) ** 2).sum(axis=2))
     truth /= truth.sum(axis=1, keepdims=True)
@@ -85,6 +89,7 @@ def test_softmax_head_gives_the_shares_where_nothing_informs() -> None:
     rng = np.random.default_rng(3)
     values = np.column_stack([rng.normal(size=400), rng.random(400) < 0.3]).astype(float)
     rule = GaussianRule(variables=("x", "b"), means=(values.mean(axis=0),), covs=(np.diag(values.var(axis=0)),))
-    observed = np.ones(values.shape, dtype=bool)
-    head = SoftmaxHead.fit(rule, values, observed, np.zeros(400, dtype=np.intp), np.array([1]))
+    block, observed = np.array([1]), np.ones(values.shape, dtype=bool)
+    _, expected = hidden_expectations(rule, values, observed, np.zeros(400, dtype=np.intp), block)
+    head = SoftmaxHead.fit(block, expected, values[:, block])
     np.testing.assert_allclose(head.probabilities(values[:3, 1:] * 0 + 0.3)[:, 1], values[:, 1].mean(), atol=1e-3)
