@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -19,9 +18,9 @@ from fosa_sem.imputation.completion import BoolArray, Completion, FloatArray
 from fosa_sem.refine.attention import AttentionBlock, AttentionNetworks
 from fosa_sem.refine.folds import NO_FOLD, Probe, make_probe, owners, training_data
 from fosa_sem.refine.form import Form, partial_correlations
-from fosa_sem.refine.refiner import FittedRefiner
+from fosa_sem.refine.refiner import FOLDS, FittedRefiner
 from fosa_sem.refine.remasking import MaskedRows, Remasker
-from fosa_sem.refine.training import predictions, probe_correction
+from fosa_sem.refine.training import predict, probe_correction
 
 STEP = 0.5
 """In standard deviations: how far an input is moved up and down."""
@@ -122,15 +121,14 @@ def dependence(
     columns: list[tuple[FloatArray, ...]] = []
     owner = owners(refiner.variables, refiner.blocks)
     owned = [torch.as_tensor(np.flatnonzero(owner == one), device=probe.column.device) for one in owner]
-    with _one_thread():
-        attention = _attention(held.networks, probe, p)
-        before = (probe.residual - corrected(probe.rows.value)).square()
-        for k in range(p):
-            usable = probe.valid & ~probe.rows.hidden[..., k]
-            slope = (corrected(_moved(probe.rows, k, STEP)) - corrected(_moved(probe.rows, k, -STEP))) / (2 * STEP)
-            lost = (probe.residual - corrected(_permuted(probe.rows, owned[k], usable, shuffle))).square() - before
-            column = probe.column[usable].cpu().numpy()
-            columns.append(_by_variable(column, slope[usable].cpu().numpy(), lost[usable].cpu().numpy(), p))
+    attention = _attention(held.networks, probe, p)
+    before = (probe.residual - corrected(probe.rows.value)).square()
+    for k in range(p):
+        usable = probe.valid & ~probe.rows.hidden[..., k]
+        slope = (corrected(_moved(probe.rows, k, STEP)) - corrected(_moved(probe.rows, k, -STEP))) / (2 * STEP)
+        lost = (probe.residual - corrected(_permuted(probe.rows, owned[k], usable, shuffle))).square() - before
+        column = probe.column[usable].cpu().numpy()
+        columns.append(_by_variable(column, slope[usable].cpu().numpy(), lost[usable].cpu().numpy(), p))
     effect, size, loss, se, number = (np.stack(table, axis=1) for table in zip(*columns, strict=True))
     return _record(refiner, linked, attention, effect, size, loss, se, number)
 
@@ -160,9 +158,8 @@ def covariance_errors(refiner: FittedRefiner, completion: Completion, *, cells: 
         As of `dependence`.
     """
     held, p = _HeldOut.of(refiner, completion, cells), len(refiner.variables)
-    with _one_thread():
-        left = held.probe.residual
-        errors = [left, left if held.networks is None else left - held.corrected(held.probe.rows.value)]
+    left = held.probe.residual
+    errors = [left, left if held.networks is None else left - held.corrected(held.probe.rows.value)]
     shown = (~held.probe.rows.hidden & held.probe.valid[..., None]).double()
     seen = shown * held.probe.rows.value
     member = torch.nn.functional.one_hot(held.probe.column, p).double()
@@ -204,8 +201,7 @@ def held_out_expectations(
     expected = rows.value[..., columns]
     if held.networks is not None:
         gate = torch.as_tensor(refiner.gates["gate"].to_numpy(dtype=np.float32)[columns], device=expected.device)
-        with _one_thread():
-            parts = [one.correction[..., columns] for _, one in predictions(held.networks, held.form.heads, rows)]
+        parts = predict(held.networks, held.form.heads, rows, lambda _, one: one.correction[..., columns])
         expected = expected + gate * torch.cat(parts, dim=1)
     values = expected[valid].cpu().numpy().astype(np.float64) * refiner.scaling.sd[columns]
     return held.probe.row[valid].cpu().numpy(), values + refiner.scaling.mean[columns]
@@ -232,18 +228,18 @@ class _HeldOut:
         """Cells of all variables, or of one."""
         if completion.variables != refiner.variables:
             raise DataError(f"the refiner was trained on {list(refiner.variables)}, not {list(completion.variables)}")
-        config = refiner.config
-        form = Form.from_parts(refiner.rule, refiner.scaling, config, refiner.levels)
-        rng = np.random.default_rng([config.seed, 0])  # deals the cells to folds as in training
-        data = training_data(completion, refiner.scaling, config.folds, rng, form.device, refiner.blocks)
+        weights, rng = refiner.weights, np.random.default_rng([refiner.config.seed, 0])  # as in training
+        folds = FOLDS if weights is None else len(weights["bias"])
+        form = Form.from_parts(refiner.rule, refiner.scaling, refiner.config, refiner.levels)
+        data = training_data(completion, refiner.scaling, folds, rng, form.device, refiner.blocks)
         if only is not None:
             fold = torch.full_like(data.fold, NO_FOLD)
             fold[:, only] = data.fold[:, only]
             data = replace(data, fold=fold)
         remasker = Remasker(completion.rule, refiner.scaling, form.device)
-        probe = make_probe(data, remasker, range(config.folds), max(1, cells // config.folds))
+        probe = make_probe(data, remasker, range(folds), max(1, cells // folds))
         gate = torch.as_tensor(refiner.gates["gate"].to_numpy(dtype=np.float32), device=form.device)
-        networks = None if refiner.weights is None else form.trained(refiner.weights)
+        networks = None if weights is None else form.trained(weights)
         return cls(form=form, probe=probe, networks=networks, gate=gate[probe.column])
 
     def corrected(self, value: Tensor) -> Tensor:
@@ -335,14 +331,3 @@ def _record(
         attention=frame(attention), effect=frame(effect), matrix=frame(matrix), partial=frame(partial),
         pairs=pairs.sort_values("z", ascending=False, kind="stable", ignore_index=True),
     )  # fmt: skip
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As training does: the batches are small, and the last bits depend on how they are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
