@@ -13,7 +13,7 @@ from fosa_sem.cli.files import check_distinct, check_table_output, read_model
 from fosa_sem.data.reading import read_table, write_table
 from fosa_sem.errors import OptionError
 from fosa_sem.evaluate import baselines
-from fosa_sem.evaluate.ablate import modelled_columns
+from fosa_sem.evaluate.ablate import columns_of_model
 from fosa_sem.evaluate.experiment import Method, compare
 from fosa_sem.report.text import accuracy_text
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     if args.figure and Path(args.figure).suffix.lower() not in FIGURES:
         raise OptionError(f"{args.figure}: a figure's file name must end in {', '.join(FIGURES)}")
     model, data = read_model(args.model), read_table(args.data)
-    table = modelled_columns(model, data, args.group)
+    table = columns_of_model(model, data, args.group)
     if args.output:
         check_table_output(args.output, pd.DataFrame({"method": ["mean"], "r2": [0.0]}))
     comparison = compare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,11 @@ from fosa_sem.data.checks import check_column_values, check_names, check_table, 
 from fosa_sem.errors import OptionError
 from fosa_sem.evaluate.baselines import column_mean, saturated_fiml
 from fosa_sem.evaluate.experiment import Amputing, compare
-from fosa_sem.evaluate.masking import BoolArray, aligned_mask
+from fosa_sem.evaluate.masking import BoolArray, FloatArray, aligned_mask
+from fosa_sem.imputation.column_types import ColumnTypes
 from fosa_sem.imputation.completion import Completion, GaussianRule
 from fosa_sem.imputation.conditional import complete
-from fosa_sem.inference.options import FitKeywords, FitOptions, fit_options
+from fosa_sem.imputation.joint_fit import coded_categories, joint_fit_options
 from fosa_sem.inference.ridge import fit_or_ridge
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.syntax.groups import relations_of_first_group
@@ -40,21 +41,18 @@ class Variant:
         Whose options: those given to `ablation`, or the FOSA paper's.
     start : {"sem", "means"}
         What is refined: the SEM's conditional expectations, or the column means, without a look at other columns.
-    gated : bool
-        Whether corrections are kept where held-out cells show a gain only, or all of them.
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
     base: Literal["given", "paper"] = "given"
     start: Literal["sem", "means"] = "sem"
-    gated: bool = True
 
 
 VARIANTS: dict[str, Variant] = {
     "attention without FIML start": Variant(start="means"),
     "FOSA without covariance loss": Variant(changes={"weight_covariance": 0.0}),
     "FOSA without L1": Variant(changes={"weight_l1": 0.0}),
-    "FOSA without gate": Variant(gated=False),
+    "FOSA without gate": Variant(changes={"gated": False}),
     "FOSA": Variant(),
     "paper's settings": Variant(base="paper"),
 }
@@ -121,14 +119,16 @@ def ablation(
         What the fit of the model raises.
     """
     chosen = _chosen(variants)
-    options = _fit_options(func, sem_options)
-    table = modelled_columns(model, data, options.group)
+    options = joint_fit_options(func, "native", sem_options)
+    table = columns_of_model(model, data, options.group)
     names = [name for name in table.columns if name != options.group]
     if mask is not None:
         mask = aligned_mask(data, mask)[:, data.columns.get_indexer(table.columns)]
 
     def fill(holes: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
-        completion = complete(fit_or_ridge(model, holes, options), holes)
+        categories, joint = coded_categories(holes, model, options, "auto")
+        completion = complete(fit_or_ridge(model, holes, joint), holes)
+        levels = ColumnTypes.learn(categories, completion, None, ()).levels
         filled = {
             MEAN: holes.assign(**dict(column_mean(holes[names]))),
             SATURATED: holes.assign(**dict(saturated_fiml(holes[names]))),
@@ -136,7 +136,8 @@ def ablation(
         }
         trained: dict[tuple[RefinerConfig, str], FittedRefiner] = {}
         for name, variant in chosen.items():
-            filled[name] = _refined(completion, variant, config or RefinerConfig(), seed, trained).to_frame()
+            own = replace(_base(variant, config), **variant.changes, seed=seed)
+            filled[name] = _refined(completion, levels, own, variant.start, trained).to_frame()
         return filled
 
     return compare(
@@ -153,14 +154,7 @@ def _chosen(variants: Sequence[str] | None) -> dict[str, Variant]:
     return {name: VARIANTS[name] for name in names}
 
 
-def _fit_options(func: FunctionName, sem_options: Mapping[str, Any] | None) -> FitOptions:
-    given = dict(sem_options or {})
-    if given.pop("fixed_x", None) not in (None, False):
-        raise OptionError("sem_options may not change fixed_x=False: every column of the model must be filled")
-    return fit_options(func, cast(FitKeywords, {**given, "fixed_x": False}))
-
-
-def modelled_columns(model: str, data: pd.DataFrame, group: str | None = None) -> pd.DataFrame:
+def columns_of_model(model: str, data: pd.DataFrame, group: str | None = None) -> pd.DataFrame:
     """The columns that a model uses, as numbers with holes, and the groups.
 
     Parameters
@@ -191,26 +185,25 @@ def modelled_columns(model: str, data: pd.DataFrame, group: str | None = None) -
     return table.assign(**{group: data[group]}) if group else table
 
 
+def _base(variant: Variant, config: RefinerConfig | None) -> RefinerConfig:
+    return RefinerConfig.paper() if variant.base == "paper" else config or RefinerConfig()
+
+
 def _refined(
-    completion: Completion, variant: Variant, config: RefinerConfig, seed: int,
+    completion: Completion, levels: Mapping[str, FloatArray], config: RefinerConfig, start: str,
     trained: dict[tuple[RefinerConfig, str], FittedRefiner],
 ) -> Completion:  # fmt: skip
-    """The completion as a variant corrects it; what was trained with the same options is used again."""
+    """The completion as a variant corrects it; gates come after a training, which variants without gates share."""
     from fosa_sem.refine.refiner import AttentionRefiner
 
-    start = completion if variant.start == "sem" else _without_relations(completion)
-    config = replace(config if variant.base == "given" else _paper(), **variant.changes, seed=seed)
-    key = config, variant.start
+    beginning = completion if start == "sem" else _without_relations(completion)
+    key = replace(config, gated=True), start
     if key not in trained:
-        trained[key] = AttentionRefiner(config=config).fit(start)
+        trained[key] = AttentionRefiner(config=key[0], levels=levels).fit(beginning)
     fitted = trained[key]
-    if not variant.gated:
+    if not config.gated:
         fitted = replace(fitted, gates=fitted.gates.assign(gate=1.0))
-    return fitted.refine(start)
-
-
-def _paper() -> RefinerConfig:
-    return RefinerConfig(patience=None)
+    return fitted.refine(beginning)
 
 
 def _without_relations(completion: Completion) -> Completion:

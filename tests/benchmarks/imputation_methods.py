@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -23,7 +23,6 @@ import pandas as pd
 
 from fosa_sem import RefinerConfig
 from fosa_sem.evaluate import baselines
-from fosa_sem.evaluate.ablate import _paper
 from tests.benchmarks.imputation_tasks import Task
 
 Method: TypeAlias = Callable[[pd.DataFrame, int], pd.DataFrame]
@@ -212,6 +211,6 @@ METHODS: dict[str, Imputer] = {
     "fosa": Imputer(about="FosaImputer", make=partial(_fosa, config=lambda seed: RefinerConfig(seed=seed))),
     "fosa_paper": Imputer(
         about="FosaImputer with the paper's settings",
-        make=partial(_fosa, config=lambda seed: replace(_paper(), seed=seed)),
+        make=partial(_fosa, config=lambda seed: RefinerConfig.paper(seed=seed)),
     ),
 }

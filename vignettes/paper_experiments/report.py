@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vignettes.paper_experiments.run import RESULTS, pending
-from vignettes.paper_experiments.settings import KEY, MCAR, RIGHT, TABLES, Setting
+from vignettes.paper_experiments.settings import KEY, MCAR, METHODS, RIGHT, TABLES, Setting
 
 FOLDER = Path(__file__).parent
 CELL = [name for name in KEY if name != "seed"]
@@ -131,12 +131,14 @@ def _printed(printed: pd.DataFrame, row: pd.Series, metric: str) -> str:
 
 def differences(means: pd.DataFrame, method: str, start: str = "sem") -> pd.Series:
     """R2 of a method less that of its start, a value per setting."""
-    wide = means.pivot(index=CELL, columns="method", values="R2")
+    wide = means.pivot(index=CELL, columns="method", values="R2").reindex(columns=[*METHODS])
     return (wide[method] - wide[start]).dropna()
 
 
 def counted(change: pd.Series) -> str:
     """How often a difference is a gain, none, or a loss."""
+    if change.empty:
+        return "not known yet"
     gain, loss = change[change > NOISE], change[change < -NOISE]
     better = f"better in {len(gain)} of {len(change)} settings" + (f" (by up to {gain.max():.3f})" if len(gain) else "")
     worse = f"worse in {len(loss)}" + (f" (by up to {-loss.min():.3f})" if len(loss) else "")
@@ -175,14 +177,16 @@ def _by_data(means: pd.DataFrame) -> str:
             f"{DATA[str(data)]}: {change.mean():+.4f}" + (f" ({len(change)} settings)" if len(change) > 1 else "")
         )
     return (
-        "Where the gain comes from. R2 of FOSA less that of FIML: " + "; ".join(parts) + ". Nothing can beat the "
+        "Where it gains. R2 of FOSA less that of FIML: "
+        + ("; ".join(parts) or "not known yet")
+        + ". Nothing can beat the "
         "conditional expectation where data are linear and normal, as in (a)."
     )
 
 
 def _by_rows(means: pd.DataFrame) -> str:
     change = differences(means[means["rate"].isin([0.2, 0.4, 0.6])], "fosa").groupby("n").mean()
-    return ", ".join(f"{n:,}: {value:+.4f}" for n, value in change.items())
+    return ", ".join(f"{n:,}: {value:+.4f}" for n, value in change.items()) or "not known yet"
 
 
 def _wrong_models(means: pd.DataFrame) -> str:
@@ -202,11 +206,11 @@ def _times(means: pd.DataFrame) -> str:
     large = means[(means["n"] == means["n"].max()) & (means["rate"] == 0.4)]
     seconds = large.set_index("method")["seconds"]
     taken = ", ".join(f"{NAMES[m]} {seconds[m]:.1f} s" for m in ("sem", "fosa", "fosa_paper") if m in seconds)
-    times = seconds["fosa"] / seconds["sem"]
-    return (
-        f"On {large['n'].max():,} rows of the survey, 40% missing: {taken}. FOSA contains the FIML fit and takes "
-        f"{times:.0f} times as long."
-    )
+    about = f"On {large['n'].max():,} rows of the survey, 40% missing: {taken}."
+    if {"sem", "fosa"} <= set(seconds.index):
+        times = seconds["fosa"] / max(seconds["sem"], 0.1)
+        about += f" FOSA contains the FIML fit and takes {times:.0f} times as long."
+    return about
 
 
 # ---- figures -----------------------------------------------------------------------------------------------
@@ -236,11 +240,13 @@ FIGURES: dict[str, tuple[str, str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
 
 def text(results: pd.DataFrame, printed: pd.DataFrame) -> str:
     """The vignette, from what was run."""
-    parts, done = [INTRODUCTION], set(results[list(KEY)].itertuples(index=False, name=None))
+    parts, done = [INTRODUCTION], set(results[[*KEY, "method"]].itertuples(index=False, name=None))
     for name, (title, about) in SECTIONS.items():
         means = cell_means(results, TABLES[name]())
         left = len(pending([name], done))
-        parts.append(f"## {title}\n\n{about}\n" + (f"\n({left} of its tables are not filled yet.)\n" if left else ""))
+        parts.append(
+            f"## {title}\n\n{about}\n" + (f"\n({left} of its settings are not complete yet.)\n" if left else "")
+        )
         if len(means):
             parts.append(table_text(means, printed) + "\n")
         if name in FIGURES and len(means):

@@ -1,6 +1,6 @@
 """Run the experiments; from the project's root, with the CDC's file in the folder that FOSA_SEM_DATA names:
 
-    python -m vignettes.paper_experiments.run [--only "table 2,rates"] [--jobs 1]
+    python -m vignettes.paper_experiments.run [--only "table 2,rates"] [--methods mean,fosa] [--jobs 1]
 
 Results land in results.csv beside this script, and what is there is not run again. `report` makes the text of them.
 """
@@ -27,13 +27,13 @@ RESULTS = RowFile(
 )  # fmt: skip
 
 
-def run_one(setting: Setting) -> list[dict[str, object]]:
+def run_one(setting: Setting, methods: Sequence[str] = METHODS) -> list[dict[str, object]]:
     """Fill one table by every method: a row each."""
     import torch  # noqa: F401  loaded before the clock starts
 
     truth, model, func = source(setting)
     task = Task(name="", truth=truth, mask=mask(truth, setting), model=model, func=func)
-    return [_row(setting, task, method) for method in METHODS]
+    return [_row(setting, task, method) for method in methods]
 
 
 def _row(setting: Setting, task: Task, method: str) -> dict[str, object]:
@@ -53,24 +53,28 @@ def _row(setting: Setting, task: Task, method: str) -> dict[str, object]:
     }
 
 
-def pending(names: Sequence[str], done: Collection[tuple[object, ...]]) -> list[tuple[Setting]]:
-    """Settings without results, each once, in the order of the tables."""
+def pending(
+    names: Sequence[str], done: Collection[tuple[object, ...]], methods: Sequence[str] = METHODS
+) -> list[tuple[Setting, tuple[str, ...]]]:
+    """Settings and the methods without results, in the order of the tables; done are values of `KEY` and method."""
     wanted = dict.fromkeys(setting for name in names for setting in TABLES[name]())
-    return [(setting,) for setting in wanted if setting.key not in done]
+    left = {setting: tuple(m for m in methods if (*setting.key, m) not in done) for setting in wanted}
+    return [(setting, missing) for setting, missing in left.items() if missing]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(TABLES), help=f"of {', '.join(TABLES)}")
+    parser.add_argument("--methods", default=",".join(METHODS), help=f"of {', '.join(METHODS)}")
     parser.add_argument("--seeds", type=int, help="only the first so many seeds")
     parser.add_argument("--jobs", type=int, default=1, help="settings at a time (default: 1)")
     given = parser.parse_args()
-    names = given.only.split(",")
-    unknown = [name for name in names if name not in TABLES]
-    if unknown:
-        parser.error(f"no {unknown[0]!r}; there are {', '.join(TABLES)}")
-    settings = [(s,) for (s,) in pending(names, RESULTS.done(KEY)) if given.seeds is None or s.seed < given.seeds]
-    run_all(run_one, settings, RESULTS, given.jobs)
+    names, methods = given.only.split(","), given.methods.split(",")
+    for name, known in [*((n, tuple(TABLES)) for n in names), *((m, METHODS) for m in methods)]:
+        if name not in known:
+            parser.error(f"no {name!r}; there are {', '.join(known)}")
+    left = pending(names, RESULTS.done((*KEY, "method")), methods)
+    run_all(run_one, [work for work in left if given.seeds is None or work[0].seed < given.seeds], RESULTS, given.jobs)
 
 
 if __name__ == "__main__":
