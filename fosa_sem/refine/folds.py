@@ -100,7 +100,7 @@ class Probe:
 def make_probe(data: TrainingData, remasker: Remasker, folds: Sequence[int], most: int) -> Probe:
     """Hide each cell of the folds given alone; of a fold with more than ``most`` cells, take some, over all columns."""
     cells = [_cells_of_fold(data.fold, k, most) for k in folds]
-    length = max(len(one) for one in cells)
+    length = max(1, *(len(one) for one in cells))
     padded = torch.stack([torch.cat([one, one.new_zeros(length - len(one), 2)]) for one in cells])
     valid = torch.stack([torch.arange(length, device=one.device) < len(one) for one in cells])
     row, column = padded.unbind(dim=2)
