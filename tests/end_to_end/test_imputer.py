@@ -27,7 +27,7 @@ textual =~ x4 + x5 + x6
 speed   =~ x7 + x8 + x9
 """
 TESTS = [f"x{i}" for i in range(1, 10)]
-SHORT = RefinerConfig(epochs=3, width=8, heads=2, layers=1, folds=1, holdout=0.3)
+SHORT = RefinerConfig(epochs=3, width=8, heads=2, layers=1, folds=2, check_every=1)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fosa_sem import FosaImputer, RefinerConfig
 from fosa_sem.errors import DataError
 
-BRIEF = RefinerConfig(epochs=1, width=4, heads=1, layers=1, folds=1)
+BRIEF = RefinerConfig(epochs=1, width=4, heads=1, layers=1, folds=2, check_every=1)
 
 
 class ArrayFosaImputer(FosaImputer):

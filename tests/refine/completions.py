@@ -15,7 +15,7 @@ QUICK = RefinerConfig(heads=2, width=8, layers=1, components=2, epochs=2, folds=
 SHORT = dataclasses.replace(QUICK, width=16, epochs=16, check_every=4, learning_rate=0.02, dropout=0.0)
 
 
-def em_moments(x, observed, steps=60):
+def em_moments(x, observed, steps=25):
     """Saturated normal moments of one group by EM."""
     mean, cov = np.nanmean(x, axis=0), np.diag(np.nanvar(x, axis=0))
     for _ in range(steps):

@@ -97,7 +97,9 @@ def test_networks_may_see_rows_of_their_own(p):
     scaling = Scaling(mean=x.mean(axis=0), sd=x.std(axis=0))
     remasker, z = Remasker(rule, scaling, CPU), scaling.standardise(x)
     both, covariance = remasker(
-        torch.as_tensor(z.reshape(2, 20, p)), torch.as_tensor(shown.reshape(2, 20, p)), torch.as_tensor(group).view(2, 20)
+        torch.as_tensor(z.reshape(2, 20, p)),
+        torch.as_tensor(shown.reshape(2, 20, p)),
+        torch.as_tensor(group).view(2, 20),
     )
     one, expected = apply(remasker, z, shown, group)
     assert_allclose(both.value.flatten(0, 1), one.value, atol=1e-6)

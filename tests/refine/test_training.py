@@ -250,18 +250,18 @@ def test_one_row_that_does_not_fit_and_other_errors_are_raised():
 
 
 def test_training_starts_again_with_half_the_batch_if_memory_runs_out(monkeypatch):
-    truth, mask = gaussian(100)
+    truth, mask = gaussian(60)
     completion = complete(truth.mask(mask))
     original = training.losses
 
     def small_machine(networks, heads, batch, generator=None):
-        if batch.z.shape[1] > 20:
+        if batch.z.shape[1] > 15:
             raise RuntimeError("not enough memory")
         return original(networks, heads, batch, generator)
 
-    expected = AttentionRefiner(config=dataclasses.replace(QUICK, batch_size=16)).fit(completion)
+    expected = AttentionRefiner(config=dataclasses.replace(QUICK, batch_size=15)).fit(completion)
     monkeypatch.setattr(training, "losses", small_machine)
-    found = AttentionRefiner(config=dataclasses.replace(QUICK, batch_size=64)).fit(completion)
+    found = AttentionRefiner(config=dataclasses.replace(QUICK, batch_size=61)).fit(completion)
     assert found.history.equals(expected.history)
 
     def too_small(*args):
