@@ -21,7 +21,7 @@ from fosa_sem.evaluate.experiment import Method
 
 MODEL = "visual  =~ x1 + x2 + x3\ntextual =~ x4 + x5 + x6\nspeed   =~ x7 + x8 + x9\n"
 TESTS = [f"x{i}" for i in range(1, 10)]
-SHORT = RefinerConfig(epochs=2, width=8, heads=2, layers=1, folds=1)
+SHORT = RefinerConfig(epochs=2, width=8, heads=2, layers=1, folds=2, check_every=1)
 Capture = pytest.CaptureFixture[str]
 
 

@@ -13,7 +13,7 @@ from fosa_sem.refine.gate import held_out_spread
 from fosa_sem.refine.refiner import FittedRefiner
 
 MODEL = "c ~ a + b"
-CONFIG = RefinerConfig(epochs=40, folds=1, width=16, heads=2, learning_rate=0.01, dropout=0.1)
+CONFIG = RefinerConfig(epochs=40, check_every=10, folds=2, width=16, heads=2, learning_rate=0.02, dropout=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_intervals_of_refined_draws_cover_what_was_hidden(
 
 
 def test_a_config_trains_a_refiner(curved: tuple[pd.DataFrame, pd.DataFrame], results: SemResults) -> None:
-    quick = RefinerConfig(epochs=2, folds=1, width=8, heads=2, layers=1)
+    quick = RefinerConfig(epochs=2, folds=2, width=8, heads=2, layers=1)
     refiner = AttentionRefiner(config=quick).fit(results.impute())
     expected = results.multiple_imputations(1, refiner=refiner).complete(1)
     pd.testing.assert_frame_equal(results.multiple_imputations(1, refiner=quick).complete(1), expected)

@@ -12,9 +12,10 @@ BAD = [
     ("heads", 0, "at least 1"),
     ("heads", 2.0, "an integer"),
     ("heads", True, "an integer"),
-    ("heads", 7, "divisor of width, which is 64"),
+    ("heads", 7, "divisor of width, which is 32"),
     ("width", -64, "at least 1"),
     ("layers", 0, "at least 1"),
+    ("components", 0, "at least 1"),
     ("epochs", 0, "at least 1"),
     ("epochs", "many", "an integer"),
     ("dropout", 1.0, r"\[0, 1\)"),
@@ -23,7 +24,9 @@ BAD = [
     ("learning_rate", 0.0, r"\(0, 1\]"),
     ("learning_rate", 2.0, r"\(0, 1\]"),
     ("learning_rate", None, r"\(0, 1\]"),
+    ("schedule", "linear", "'cosine', 'constant'"),
     ("weight_mse", 0.0, "greater than 0"),
+    ("weight_likelihood", -0.5, "at least 0"),
     ("weight_covariance", -1.0, "at least 0"),
     ("weight_l1", float("inf"), "finite"),
     ("hide_rate", (0.0, 0.5), "0 < low <= high < 1"),
@@ -31,13 +34,14 @@ BAD = [
     ("hide_rate", (0.1, 1.0), "0 < low <= high < 1"),
     ("hide_rate", (0.1,), "two numbers"),
     ("hide_rate", 0.3, "two numbers"),
-    ("holdout", 0.0, r"\(0, 0.5\]"),
-    ("holdout", 0.6, r"\(0, 0.5\]"),
-    ("folds", 0, "at least 1"),
-    ("folds", 6, "at most 5, or None"),
+    ("folds", 1, "at least 2"),
+    ("folds", None, "at least 2"),
     ("batch_size", 0, "at least 1"),
     ("rows_per_epoch", 0, "at least 1"),
+    ("check_every", 0, "at least 1"),
     ("patience", 0, "at least 1, or None"),
+    ("attention_prior", 1, "True or False"),
+    ("gated", None, "True or False"),
     ("device", "gpu", "'auto', 'cpu', 'cuda'"),
     ("seed", -1, "at least 0"),
     ("seed", 1.5, "an integer"),
@@ -51,14 +55,33 @@ def test_option_out_of_range_names_option_value_and_range(name, value, allowed):
     assert f"{name}={value!r}" in str(error.value)
 
 
-def test_defaults_are_the_papers():
-    config = RefinerConfig()
+def test_paper_gives_the_printed_settings_and_loss():
+    config = RefinerConfig.paper()
     assert (config.heads, config.width, config.epochs) == (4, 64, 200)
-    assert (config.dropout, config.learning_rate) == (0.5, 0.001)
+    assert (config.dropout, config.learning_rate, config.schedule) == (0.5, 0.001, "constant")
+    assert (config.weight_mse, config.weight_likelihood) == (1.0, 0.0)
+    assert min(config.weight_covariance, config.weight_l1) > 0
+    assert config.patience is None
+
+
+def test_paper_takes_changes_and_checks_them():
+    assert RefinerConfig.paper(epochs=3, seed=7) == RefinerConfig.paper(seed=7, epochs=3)
+    assert RefinerConfig.paper(epochs=3).epochs == 3
+    with pytest.raises(OptionError, match="folds=1"):
+        RefinerConfig.paper(folds=1)
 
 
 @pytest.mark.parametrize(
-    "options", [{"holdout": 0.1, "folds": 10}, {"patience": None}, {"heads": 1, "width": 1}, {"dropout": 0}]
+    "options",
+    [
+        {"folds": 2, "check_every": 1},
+        {"patience": None},
+        {"heads": 1, "width": 1, "layers": 1, "components": 1},
+        {"dropout": 0, "learning_rate": 1},
+        {"weight_likelihood": 0, "weight_covariance": 0.0, "weight_l1": 0},
+        {"hide_rate": (0.5, 0.5)},
+        {"schedule": "constant", "gated": False, "attention_prior": True},
+    ],
 )
 def test_ends_of_the_ranges_are_allowed(options):
     config = RefinerConfig(**options)

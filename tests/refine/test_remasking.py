@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from fosa_sem.imputation.completion import GaussianRule
-from fosa_sem.refine.remasking import MAX_TABLE_VARIABLES, Remasker, Scaling
+from fosa_sem.refine.remasking import MAX_TABLE_VARIABLES, MaskedRows, Remasker, Scaling
 
 CPU = torch.device("cpu")
 
@@ -33,10 +33,14 @@ def make_rows(rule, n, seed=1):
 
 def remask(rule, x, shown, group):
     scaling = Scaling(mean=x.mean(axis=0), sd=x.std(axis=0))
-    rows, covariance = Remasker(rule, scaling, CPU)(
-        torch.as_tensor(scaling.standardise(x)), torch.as_tensor(shown), torch.as_tensor(group)
-    )
+    rows, covariance = apply(Remasker(rule, scaling, CPU), scaling.standardise(x), shown, group)
     return rows, covariance, scaling
+
+
+def apply(remasker, z, shown, group):
+    """Of one network's rows, without the networks' dimension."""
+    rows, covariance = remasker(torch.as_tensor(z)[None], torch.as_tensor(shown)[None], torch.as_tensor(group)[None])
+    return MaskedRows(value=rows.value[0], sd=rows.sd[0], hidden=rows.hidden[0]), covariance[0]
 
 
 @pytest.mark.parametrize("p", [1, 4, MAX_TABLE_VARIABLES + 2], ids=["one", "tabulated", "solved"])
@@ -62,7 +66,7 @@ def test_shown_values_are_kept_and_hidden_ones_not_read():
     x, shown, group = make_rows(rule, 30)
     rows, _, scaling = remask(rule, x, shown, group)
     blind = np.where(shown, scaling.standardise(x), np.nan)
-    again, _ = Remasker(rule, scaling, CPU)(torch.as_tensor(blind), torch.as_tensor(shown), torch.as_tensor(group))
+    again, _ = apply(Remasker(rule, scaling, CPU), blind, shown, group)
     assert torch.equal(rows.value, again.value)
     assert (rows.value.numpy()[shown] == scaling.standardise(x).astype(np.float32)[shown]).all()
 
@@ -81,8 +85,24 @@ def test_exact_dependence_and_a_constant_are_solved(extra):
     scaling = Scaling(mean=x.mean(axis=0), sd=np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0))
     shown = np.ones(x.shape, dtype=bool)
     shown[:, [2 + extra, 3 + extra]] = False
-    rows, _ = Remasker(rule, scaling, CPU)(
-        torch.as_tensor(scaling.standardise(x)), torch.as_tensor(shown), torch.zeros(50, dtype=torch.int64)
-    )
+    rows, _ = apply(Remasker(rule, scaling, CPU), scaling.standardise(x), shown, np.zeros(50, dtype=np.int64))
     assert_allclose(rows.value.numpy(), scaling.standardise(x), atol=1e-4)
     assert_allclose(rows.sd.numpy(), 0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("p", [4, MAX_TABLE_VARIABLES + 2], ids=["tabulated", "solved"])
+def test_networks_may_see_rows_of_their_own(p):
+    rule = make_rule(p, groups=2)
+    x, shown, group = make_rows(rule, 40)
+    scaling = Scaling(mean=x.mean(axis=0), sd=x.std(axis=0))
+    remasker, z = Remasker(rule, scaling, CPU), scaling.standardise(x)
+    both, covariance = remasker(
+        torch.as_tensor(z.reshape(2, 20, p)),
+        torch.as_tensor(shown.reshape(2, 20, p)),
+        torch.as_tensor(group).view(2, 20),
+    )
+    one, expected = apply(remasker, z, shown, group)
+    assert_allclose(both.value.flatten(0, 1), one.value, atol=1e-6)
+    assert_allclose(both.sd.flatten(0, 1), one.sd, atol=1e-6)
+    assert_allclose(covariance.flatten(0, 1), expected, atol=1e-6)
+    assert torch.equal(both.take(slice(3, 9)).value, both.value[:, 3:9])
