@@ -173,13 +173,11 @@ def _by_data(means: pd.DataFrame) -> str:
     parts = []
     for data, rows in means.groupby("data", sort=False):
         change = differences(rows, "fosa")
-        parts.append(
-            f"{DATA[str(data)]}: {change.mean():+.4f}" + (f" ({len(change)} settings)" if len(change) > 1 else "")
-        )
+        if len(change):
+            several = f" ({len(change)} settings)" if len(change) > 1 else ""
+            parts.append(f"{DATA[str(data)]}: {change.mean():+.4f}{several}")
     return (
-        "Where it gains. R2 of FOSA less that of FIML: "
-        + ("; ".join(parts) or "not known yet")
-        + ". Nothing can beat the "
+        f"Where it gains. R2 of FOSA less that of FIML: {'; '.join(parts) or 'not known yet'}. Nothing can beat the "
         "conditional expectation where data are linear and normal, as in (a)."
     )
 
