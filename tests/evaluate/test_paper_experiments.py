@@ -27,7 +27,9 @@ def results():
         for method in methods:
             r2 = 0.5 + 0.1 * (method == "fosa" and setting.data == "b")
             seconds = 10.0 if method == "fosa" else 0.5
-            row = {"method": method, "error": "", "seconds": seconds, "R2": r2} | dict.fromkeys(run.COLUMNS[8:12], 0.25)
+            row = {"method": method, "error": "", "cpu_seconds": seconds, "R2": r2} | dict.fromkeys(
+                run.COLUMNS[8:12], 0.25
+            )
             rows.append(dict(zip(KEY, setting.key, strict=True)) | row)
     return pd.DataFrame(rows, columns=list(run.COLUMNS)).assign(cov_error=0.125)
 
@@ -63,7 +65,7 @@ def test_text_says_what_the_numbers_say(results):
     text = report.text(results, printed)
     assert "| pattern (b) | FOSA | 0.6000 | 0.250 |" in text
     assert "| survey | 300,000 | 40% | FOSA, paper's settings |" in text
-    assert "0.5 (paper: 280 on two CPU cores; 10 on a large GPU)" in text
+    assert "0.5 (paper: 280 s by the clock on two CPU cores; 10 s on a large GPU)" in text
     assert "R2 of FOSA is better in 1 of 20 settings (by up to 0.100), worse in 0, the same within 0.001 in 19" in text
     assert "pattern (b): +0.1000" in text
     assert "takes 20 times as long" in text

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -20,7 +21,15 @@ NAMES = {
     "mean": "column mean", "em": "FIML, saturated", "sem": "FIML, the model", "fosa": "FOSA",
     "fosa_paper": "FOSA, paper's settings",
 }  # fmt: skip
-SHOWN = {"R2": "R2", "RMSE": "RMSE", "MAE": "MAE", "W1": "W1", "KL": "KL", "cov_error": "cor. error", "seconds": "s"}
+SHOWN = {
+    "R2": "R2",
+    "RMSE": "RMSE",
+    "MAE": "MAE",
+    "W1": "W1",
+    "KL": "KL",
+    "cov_error": "cor. error",
+    "cpu_seconds": "CPU s",
+}
 NOISE = 0.001  # differences in R2 up to this count as none
 DATA = {"a": "pattern (a)", "b": "pattern (b)", "cdc": "survey"}
 
@@ -35,8 +44,8 @@ learning rate .001).
 
 Scores are of the hidden cells, on the scale of each variable's standard deviation, the mean over variables and then
 over seeds: R2 (explained share), RMSE, MAE, the Wasserstein distance W1 and KL(truth || imputed) of the
-distributions, and the error of the correlation matrix of the completed table. KL and W1 judge a conditional mean by a
-spread that it does not have.
+distributions, the error of the correlation matrix of the completed table, and processor time. KL and W1 judge a
+conditional mean by a spread that it does not have.
 
 **The paper's printed numbers.** They stand beside ours where `printed.csv` has them. The text of the paper could not
 be read where this was made, only its abstract and the authors' summary, so that the file holds no more than the
@@ -115,7 +124,9 @@ def _place(name: str, value: object) -> str:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.1f}" if name == "seconds" else f"{value:.4f}" if name == "R2" else f"{value:.3f}"
+    if np.isnan(value):
+        return "-"
+    return f"{value:.1f}" if name == "cpu_seconds" else f"{value:.4f}" if name == "R2" else f"{value:.3f}"
 
 
 def _printed(printed: pd.DataFrame, row: pd.Series, metric: str) -> str:
@@ -173,13 +184,11 @@ def _by_data(means: pd.DataFrame) -> str:
     parts = []
     for data, rows in means.groupby("data", sort=False):
         change = differences(rows, "fosa")
-        parts.append(
-            f"{DATA[str(data)]}: {change.mean():+.4f}" + (f" ({len(change)} settings)" if len(change) > 1 else "")
-        )
+        if len(change):
+            several = f" ({len(change)} settings)" if len(change) > 1 else ""
+            parts.append(f"{DATA[str(data)]}: {change.mean():+.4f}{several}")
     return (
-        "Where it gains. R2 of FOSA less that of FIML: "
-        + ("; ".join(parts) or "not known yet")
-        + ". Nothing can beat the "
+        f"Where it gains. R2 of FOSA less that of FIML: {'; '.join(parts) or 'not known yet'}. Nothing can beat the "
         "conditional expectation where data are linear and normal, as in (a)."
     )
 
@@ -204,8 +213,10 @@ def _wrong_models(means: pd.DataFrame) -> str:
 
 def _times(means: pd.DataFrame) -> str:
     large = means[(means["n"] == means["n"].max()) & (means["rate"] == 0.4)]
-    seconds = large.set_index("method")["seconds"]
+    seconds = large.set_index("method")["cpu_seconds"].dropna()
     taken = ", ".join(f"{NAMES[m]} {seconds[m]:.1f} s" for m in ("sem", "fosa", "fosa_paper") if m in seconds)
+    if not taken:
+        return "Not known yet."
     about = f"On {large['n'].max():,} rows of the survey, 40% missing: {taken}."
     if {"sem", "fosa"} <= set(seconds.index):
         times = seconds["fosa"] / max(seconds["sem"], 0.1)
@@ -256,7 +267,7 @@ def text(results: pd.DataFrame, printed: pd.DataFrame) -> str:
     parts.append("## What holds\n\n" + "\n".join(f"- {sentence}" for sentence in conclusions(everything)) + "\n")
     left = len(pending(list(TABLES), done))
     parts.append(
-        f"Filling these tables took {results['seconds'].sum() / 60:.0f} minutes on two cores shared with other work; "
+        f"Filling these tables took {results['cpu_seconds'].sum() / 60:.0f} CPU minutes as far as they were counted; "
         + (f"{left} settings are left to run." if left else "that is the whole run.")
     )
     return "\n".join(parts) + "\n"
