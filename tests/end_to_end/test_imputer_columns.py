@@ -245,7 +245,15 @@ def test_saved_imputers_know_their_categories(holes: pd.DataFrame, tmp_path: Pat
 
 def test_evaluation_scores_codes_and_leaves_indicators_alone(holes: pd.DataFrame) -> None:
     imputer = FosaImputer(MODEL, refiner=None, categorical={"race": "nominal"}).fit(holes)
-    assert set(imputer.evaluate()["variable"]) == {"x", "few", "grade", "yes", "flag", "overall"}
+    metrics = imputer.evaluate()
+    assert set(metrics["variable"]) == {"x", "few", "grade", "yes", "flag", "overall"}
+    repeated = holes.set_index(pd.Index(np.arange(N) // 2))  # an index need not be unique
+    again = FosaImputer(MODEL, refiner=None, categorical={"race": "nominal"}).fit(repeated)
+    pd.testing.assert_frame_equal(again.evaluate(), metrics)
+    pd.testing.assert_frame_equal(
+        again.set_params(output="category").transform(repeated).reset_index(drop=True),
+        imputer.set_params(output="category").transform(holes),
+    )
 
 
 # ---- bounds and whole numbers -------------------------------------------------------------------------------
