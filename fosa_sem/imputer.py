@@ -308,14 +308,15 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type
         FosaError
             If the model cannot be fitted without the hidden cells.
         """
-        table = modelled_columns(self.completion_)
+        numbers = modelled_columns(self.completion_).drop(columns=list(self.types_.indicators))
         group = self.sem_results_.fit.options.group
+        others = self.completion_.table[[*self.types_.nominal, *([group] if group else [])]]
         self._metrics = compare(
-            table if group is None else table.assign(**{group: self.completion_.table[group]}),
+            pd.concat([numbers, others], axis=1),
             {"mean": column_mean, "fosa": self._refit},
             proportion=proportion,
             seeds=seeds,
-            columns=tuple(name for name in table.columns if name not in self.types_.indicators),
+            columns=tuple(numbers.columns),
         )
         return self._metrics
 
@@ -420,11 +421,9 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type
 
     def _refit(self, table: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
         """Completed tables of a copy of this imputer that sees nothing but the table given."""
-        options, levels = self.sem_results_.fit.options, self.types_.levels
-        given = {**(self.sem_options or {}), "auxiliary": options.auxiliary} if options.auxiliary else self.sem_options
-        kinds = {name: "ordinal" if name in levels else "continuous" for name in table.columns}
-        coded = self.categorical if self.categorical is None else kinds
-        other = clone(self).set_params(sem_options=given, categorical=coded).fit(table)
+        kinds = {name: "ordinal" if name in self.types_.levels else "continuous" for name in table.columns}
+        kinds |= dict.fromkeys(self.types_.nominal, "nominal")
+        other = clone(self).set_params(categorical=self.categorical if self.categorical is None else kinds).fit(table)
         tables = {"sem": other.completion_.to_frame()}
         return tables if other.refiner_ is None else tables | {"refined": other.refined_.to_frame()}
 

@@ -263,6 +263,11 @@ class ColumnTypes:
         return tuple(name for column in self.columns for name in column.indicators)
 
     @property
+    def nominal(self) -> tuple[str, ...]:
+        """Names of the nominal columns."""
+        return tuple(column.name for column in self.columns if column.kind == "nominal")
+
+    @property
     def blocks(self) -> tuple[tuple[str, ...], ...]:
         """Indicators of the same column."""
         return tuple(column.indicators for column in self.columns if column.indicators)

@@ -33,10 +33,11 @@ def dependence_blocks(dependence: Dependence) -> list[Block]:
     figure = Figure(
         caption="What the refiner attends to",
         alt=f"Heat map of the attention between {len(dependence.matrix)} variables, signed by its effect.",
-        draw=partial(dependence_figure, dependence.matrix),
+        draw=partial(dependence_figure, dependence.matrix, hints),
         notes=(
             "Row: the variable that is refined; column: the variable that informs. Mean attention with the sign of the "
-            "mean effect, beyond what the model itself makes of it; 0 where the gate is closed.",
+            "mean effect, beyond what the model itself makes of it; 0 where the gate is closed. Framed: pairs with a "
+            "hint in the table. Attention alone is no evidence of use.",
         ),
     )
     shown = (hints if len(hints) else dependence.pairs).head(MOST_PAIRS)
@@ -73,13 +74,15 @@ def _table(pairs: pd.DataFrame, *, n_hints: int, n_pairs: int) -> Table:
     )
 
 
-def dependence_figure(matrix: pd.DataFrame) -> MatplotlibFigure:
-    """Draw a signed matrix: blue for negative, red for positive entries.
+def dependence_figure(matrix: pd.DataFrame, hints: pd.DataFrame) -> MatplotlibFigure:
+    """Draw a signed matrix: blue for negative, red for positive entries, a frame around pairs with a hint.
 
     Parameters
     ----------
     matrix : DataFrame, shape (p, p)
         NaN on the diagonal.
+    hints : DataFrame
+        Columns variable and source.
     """
     values = matrix.to_numpy(dtype=float)
     p = len(values)
@@ -99,6 +102,11 @@ def dependence_figure(matrix: pd.DataFrame) -> MatplotlibFigure:
             color = "white" if abs(values[i, j]) > 0.7 * top else "black"
             axes.annotate(f"{values[i, j]:.2f}", (j + 0.5, i + 0.5), ha="center", va="center", color=color,
                           fontsize=SMALL - 1)  # fmt: skip
+    from matplotlib.patches import Rectangle
+
+    for variable, source in zip(hints["variable"], hints["source"], strict=True):
+        x, y = list(matrix.columns).index(source), list(matrix.index).index(variable)
+        axes.add_patch(Rectangle((x + 0.06, y + 0.06), 0.88, 0.88, fill=False, edgecolor="black", linewidth=1.6))
     dress(axes, title="", x="informs", y="is refined")
     axes.tick_params(length=0)
     bar = figure.colorbar(mesh, ax=axes, shrink=0.8)

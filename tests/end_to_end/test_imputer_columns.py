@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fosa_sem import FosaImputer, sem
+from fosa_sem import FosaImputer, RefinerConfig, sem
 from fosa_sem.errors import DataError, OptionError
 
 MODEL = "x ~ grade + yes + flag\nfew ~ x"
@@ -245,7 +246,51 @@ def test_saved_imputers_know_their_categories(holes: pd.DataFrame, tmp_path: Pat
 
 def test_evaluation_scores_codes_and_leaves_indicators_alone(holes: pd.DataFrame) -> None:
     imputer = FosaImputer(MODEL, refiner=None, categorical={"race": "nominal"}).fit(holes)
-    assert set(imputer.evaluate()["variable"]) == {"x", "few", "grade", "yes", "flag", "overall"}
+    metrics = imputer.evaluate()
+    assert set(metrics["variable"]) == {"x", "few", "grade", "yes", "flag", "overall"}
+    repeated = holes.set_index(pd.Index(np.arange(N) // 2))  # an index need not be unique
+    again = FosaImputer(MODEL, refiner=None, categorical={"race": "nominal"}).fit(repeated)
+    pd.testing.assert_frame_equal(again.evaluate(), metrics)
+    pd.testing.assert_frame_equal(
+        again.set_params(output="category").transform(repeated).reset_index(drop=True),
+        imputer.set_params(output="category").transform(holes),
+    )
+
+
+# ---- with a refiner -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def refining(holes: pd.DataFrame) -> FosaImputer:
+    config = RefinerConfig(epochs=20, width=16, heads=2, layers=1, folds=2, check_every=5)
+    return FosaImputer(MODEL, refiner=config, categorical={"race": "nominal"}).fit(holes)
+
+
+def test_the_refiner_knows_levels_and_blocks(refining: FosaImputer) -> None:
+    assert refining.refiner_ is not None
+    levels = {name: values.tolist() for name, values in refining.refiner_.levels.items()}
+    assert levels == {
+        "few": [0, 1, 2, 3], "grade": [0, 1, 2], "yes": [0, 1], "flag": [0, 1], "race=B": [0, 1], "race=C": [0, 1],
+    }  # fmt: skip
+    assert refining.refiner_.blocks == (("race=B", "race=C"),)
+
+
+def test_refined_probabilities_agree_with_refined_values(refining: FosaImputer, holes: pd.DataFrame) -> None:
+    expected, found = refining.transform(holes), refining.category_probabilities(holes)
+    filled = copy(refining).set_params(output="category").transform(holes)
+    for name, codes in {"few": [0, 1, 2, 3], "grade": [0, 1, 2], "yes": [0, 1], "flag": [0, 1]}.items():
+        inside = expected[name].clip(min(codes), max(codes))
+        np.testing.assert_allclose(found[name].to_numpy() @ codes, inside, atol=1e-5)
+        assert (found[name].idxmax(axis=1) == filled[name]).all()
+    assert (found["race"].idxmax(axis=1) == expected["race"]).all()
+    np.testing.assert_allclose(found["race"].sum(axis=1), 1.0, rtol=1e-9)
+
+
+def test_saved_refined_categories_are_the_same(refining: FosaImputer, holes: pd.DataFrame, tmp_path: Path) -> None:
+    loaded = FosaImputer.load(refining.save(tmp_path / "a"))
+    pd.testing.assert_frame_equal(loaded.transform(holes), refining.transform(holes), check_exact=True)
+    for name, table in refining.category_probabilities(holes).items():
+        pd.testing.assert_frame_equal(loaded.category_probabilities(holes)[name], table, check_exact=True)
 
 
 # ---- bounds and whole numbers -------------------------------------------------------------------------------

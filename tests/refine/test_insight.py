@@ -144,8 +144,9 @@ def test_the_report_shows_it_once_it_is_computed(imputer: FosaImputer, tmp_path:
 
 
 def test_the_heat_map_shows_every_pair(found: Dependence) -> None:
-    axes = dependence_figure(found.matrix).axes[0]
+    axes = dependence_figure(found.matrix, found.hints).axes[0]
     assert len(axes.texts) == 12
+    assert len(axes.patches) == len(found.hints) > 0
     assert [t.get_text() for t in axes.get_yticklabels()] == list(found.matrix.index)
 
 
@@ -167,4 +168,4 @@ def test_networks_that_learned_nothing_use_nothing() -> None:
     found = imputer.dependence()
     assert (found.pairs["hint"] == "").all()
     assert found.hints.empty
-    dependence_figure(found.matrix).savefig(io.BytesIO(), format="png")
+    dependence_figure(found.matrix, found.hints).savefig(io.BytesIO(), format="png")
