@@ -60,8 +60,8 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type
     func : {"sem", "cfa", "growth", "lavaan"}, default "sem"
         Whose defaults complete the model.
     refiner : {"attention"}, RefinerConfig or None, default "attention"
-        How conditional means are corrected; None keeps them. "attention" has the defaults of `RefinerConfig`
-        and the seed given here.
+        How conditional means are corrected; None keeps them. "attention" means `RefinerConfig.suited` with the
+        seed given here.
     engine : str or Engine, default "native"
         What finds the estimates: "native", "semopy", or an object with ``name`` and ``estimate(problem)``.
     sem_options : mapping, optional
@@ -182,7 +182,7 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type
             Whatever the fit and the training have to say.
         """
         X = named_columns(check_table(X))
-        config = _refiner_config(self.refiner, self.seed)
+        _check_refiner(self.refiner)
         _check_output(self.output)
         options = joint_fit_options(self.func, self.engine, self.sem_options)
         columns, options = coded_categories(X, self.model, options, self.categorical)
@@ -190,6 +190,7 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type
         results = SemResults(fit=fit_or_ridge(self.model, table, options), data=table)
         completion = results.impute()
         types = ColumnTypes.learn(columns, completion, self.bounds, self.integers)
+        config = _refiner_config(self.refiner, completion, self.seed)
         refiner = None if config is None else self._train(config, completion, types)
         if refiner is not None and types.blocks:
             from fosa_sem.refine.insight import held_out_expectations
@@ -437,12 +438,16 @@ class FosaImputer(OneToOneFeatureMixin, TransformerMixin, SavedImputer):  # type
         return sys.stderr.isatty() if self.verbose is None else bool(self.verbose)
 
 
-def _refiner_config(refiner: object, seed: int) -> RefinerConfig | None:
-    if refiner is None or isinstance(refiner, RefinerConfig):
-        return refiner
-    if isinstance(refiner, str) and refiner == "attention":
-        return RefinerConfig(seed=seed)
-    raise OptionError(f"refiner must be 'attention', a RefinerConfig or None, got {refiner!r}")
+def _check_refiner(refiner: object) -> None:
+    named = isinstance(refiner, str) and refiner == "attention"
+    if not (named or refiner is None or isinstance(refiner, RefinerConfig)):
+        raise OptionError(f"refiner must be 'attention', a RefinerConfig or None, got {refiner!r}")
+
+
+def _refiner_config(
+    refiner: Literal["attention"] | RefinerConfig | None, completion: Completion, seed: int
+) -> RefinerConfig | None:
+    return RefinerConfig.suited(int(completion.observed.sum()), seed=seed) if refiner == "attention" else refiner
 
 
 def _gates(refiner: FittedRefiner, completion: Completion) -> pd.DataFrame:

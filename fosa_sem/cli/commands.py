@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from fosa_sem import api
 from fosa_sem.cli.files import check_distinct, check_report, check_table_output, read_model
@@ -109,11 +109,12 @@ def make_imputer(args: argparse.Namespace, model: str, seed: int) -> FosaImputer
     """The imputer that the arguments ask for."""
     from fosa_sem.imputer import FosaImputer
 
-    options: dict[str, Any] = {"seed": seed} | ({} if args.epochs is None else {"epochs": args.epochs})
+    refiner: RefinerConfig | Literal["attention"]
+    refiner = "attention" if args.epochs is None else RefinerConfig(seed=seed, epochs=args.epochs)
     return FosaImputer(
         model,
         func=args.func,
-        refiner=RefinerConfig(**options) if args.refine else None,
+        refiner=refiner if args.refine else None,
         engine=args.engine,
         sem_options={"estimator": args.estimator, "std_lv": args.std_lv, "group": args.group},
         seed=seed,

@@ -136,7 +136,7 @@ def ablation(
         }
         trained: dict[tuple[RefinerConfig, str], FittedRefiner] = {}
         for name, variant in chosen.items():
-            own = replace(_base(variant, config), **variant.changes, seed=seed)
+            own = replace(_base(variant, config, completion), **variant.changes, seed=seed)
             filled[name] = _refined(completion, levels, own, variant.start, trained).to_frame()
         return filled
 
@@ -185,8 +185,10 @@ def columns_of_model(model: str, data: pd.DataFrame, group: str | None = None) -
     return table.assign(**{group: data[group]}) if group else table
 
 
-def _base(variant: Variant, config: RefinerConfig | None) -> RefinerConfig:
-    return RefinerConfig.paper() if variant.base == "paper" else config or RefinerConfig()
+def _base(variant: Variant, config: RefinerConfig | None, completion: Completion) -> RefinerConfig:
+    if variant.base == "paper":
+        return RefinerConfig.paper()
+    return config or RefinerConfig.suited(int(completion.observed.sum()))
 
 
 def _refined(

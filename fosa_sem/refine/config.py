@@ -10,6 +10,12 @@ from typing import Any, Literal, cast
 
 from fosa_sem.errors import OptionError
 
+LARGE: dict[str, Any] = {
+    "folds": 2, "batch_size": 1024, "rows_per_epoch": 4096, "epochs": 100, "check_every": 20, "patience": None,
+    "learning_rate": 0.004, "dropout": 0.0, "weight_likelihood": 0.03,
+}  # fmt: skip
+"""Options for more observed cells than ..."""
+SMALL_CELLS = 50_000
 DEVICES = ("auto", "cpu", "cuda")
 SCHEDULES = ("cosine", "constant")
 
@@ -18,7 +24,8 @@ SCHEDULES = ("cosine", "constant")
 class RefinerConfig:
     """Options of the attention refiner, checked when the record is made.
 
-    The defaults are those that did best on simulated and survey data; `paper` gives the FOSA paper's.
+    The defaults are those that did best on small data, `large` has those for many rows, `suited` takes the one or the
+    other, and `paper` gives the FOSA paper's.
 
     Attributes
     ----------
@@ -49,10 +56,9 @@ class RefinerConfig:
     hide_rate : (float, float), default (0.05, 0.6)
         Each row's share of observed cells hidden in a pass is drawn uniformly between these two,
         ``0 < low <= high < 1``.
-    folds : int or None, default None
+    folds : int, default 5
         Parts of the observed cells, at least 2. Each is held out from the training of a network of its own, which
-        alone speaks of it when the epoch and the gates are chosen. Missing cells get the networks' average. None
-        takes 5, or 2 where more than 50,000 cells are observed: there an average over more gains little.
+        alone speaks of it when the epoch and the gates are chosen. Missing cells get the networks' average.
     batch_size : int, default 128
         Rows of each network in a step, at least 1.
     rows_per_epoch : int, default 512
@@ -90,7 +96,7 @@ class RefinerConfig:
     weight_covariance: float = 0.1
     weight_l1: float = 0.001
     hide_rate: tuple[float, float] = (0.05, 0.6)
-    folds: int | None = None
+    folds: int = 5
     batch_size: int = 128
     rows_per_epoch: int = 512
     check_every: int = 25
@@ -99,6 +105,29 @@ class RefinerConfig:
     gated: bool = True
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     seed: int = 0
+
+    @classmethod
+    def large(cls, **changes: Any) -> RefinerConfig:
+        """Options for many rows, where corrections are small beside the noise of a step and few networks are enough.
+
+        Parameters
+        ----------
+        **changes
+            Options to change.
+        """
+        return cls(**(LARGE | changes))
+
+    @classmethod
+    def suited(cls, observed_cells: int, **changes: Any) -> RefinerConfig:
+        """`large` beyond 50,000 observed cells, else the defaults: what ``refiner="attention"`` means.
+
+        Parameters
+        ----------
+        observed_cells : int
+        **changes
+            Options to change.
+        """
+        return cls.large(**changes) if observed_cells > SMALL_CELLS else cls(**changes)
 
     @classmethod
     def paper(cls, **changes: Any) -> RefinerConfig:
@@ -121,9 +150,9 @@ class RefinerConfig:
         for name in ("heads", "width", "layers", "components", "epochs", "batch_size", "rows_per_epoch", "check_every"):
             _check_count(name, getattr(self, name), minimum=1)
         _check_count("seed", self.seed, minimum=0)
-        for name, minimum in (("patience", 1), ("folds", 2)):
-            if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name), minimum=minimum, optional=True)
+        _check_count("folds", self.folds, minimum=2)
+        if self.patience is not None:
+            _check_count("patience", self.patience, minimum=1, optional=True)
         if self.width % self.heads:
             _refuse("heads", self.heads, f"a divisor of width, which is {self.width}")
         self._check_numbers()

@@ -18,7 +18,7 @@ from fosa_sem.imputation.completion import BoolArray, Completion, FloatArray
 from fosa_sem.refine.attention import AttentionBlock, AttentionNetworks
 from fosa_sem.refine.folds import NO_FOLD, Probe, make_probe, owners, training_data
 from fosa_sem.refine.form import Form, partial_correlations
-from fosa_sem.refine.refiner import FOLDS, FittedRefiner
+from fosa_sem.refine.refiner import FittedRefiner
 from fosa_sem.refine.remasking import MaskedRows, Remasker
 from fosa_sem.refine.training import predict, probe_correction
 
@@ -229,7 +229,7 @@ class _HeldOut:
         if completion.variables != refiner.variables:
             raise DataError(f"the refiner was trained on {list(refiner.variables)}, not {list(completion.variables)}")
         weights, rng = refiner.weights, np.random.default_rng([refiner.config.seed, 0])  # as in training
-        folds = FOLDS if weights is None else len(weights["bias"])
+        folds = refiner.config.folds
         form = Form.from_parts(refiner.rule, refiner.scaling, refiner.config, refiner.levels)
         data = training_data(completion, refiner.scaling, folds, rng, form.device, refiner.blocks)
         if only is not None:

@@ -29,8 +29,6 @@ from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predict, trai
 MAX_JUDGING_CELLS = 100_000
 # Held-out cells that choose the epoch; more of them would cost more than they help.
 MAX_CHOOSING_CELLS = 10_000
-# Networks, up to so many observed cells and beyond.
-FOLDS, FOLDS_OF_LARGE, SMALL = 5, 2, 50_000
 TEAMS = 2
 
 T = TypeVar("T")
@@ -115,13 +113,12 @@ class AttentionRefiner:
         favours the conditional mean over the correction, so that it makes the gates cautious. So does that
         single networks are judged but their average is used.
         """
-        seed = self.config.seed
-        folds = self.config.folds or (FOLDS if completion.observed.sum() <= SMALL else FOLDS_OF_LARGE)
+        folds, seed = self.config.folds, self.config.seed
         form = Form.of(completion, self.config, self.levels)
         rng = np.random.default_rng([seed, 0])
         data = training_data(completion, form.scaling, folds, rng, form.device, self.blocks)
         remasker = Remasker(completion.rule, form.scaling, form.device)
-        weights, history = _train(form, data, remasker, folds, seed, progress=progress)
+        weights, history = _train(form, data, remasker, seed, progress=progress)
         judged = judge(form, weights, make_probe(data, remasker, range(folds), MAX_JUDGING_CELLS // folds))
         gates = decide_gates(completion.variables, judged.column, judged.residual, judged.correction)
         if not self.config.gated:
@@ -302,7 +299,7 @@ class FittedRefiner:
 
 
 def _train(
-    form: Form, data: TrainingData, remasker: Remasker, folds: int, seed: int, *, progress: bool
+    form: Form, data: TrainingData, remasker: Remasker, seed: int, *, progress: bool
 ) -> tuple[Weights | None, pd.DataFrame]:
     """Train; with half the batch, from the beginning, whenever memory runs out."""
     if bool((data.fold < 0).all()):
@@ -310,7 +307,7 @@ def _train(
     config = form.config
     while True:
         try:
-            trained = train(_teams(form, data, remasker, config, folds, seed), progress=progress)
+            trained = train(_teams(form, data, remasker, config, seed), progress=progress)
         except (MemoryError, RuntimeError) as error:
             if config.batch_size == 1 or not out_of_memory(error):
                 raise
@@ -319,16 +316,14 @@ def _train(
             return trained.weights, trained.history
 
 
-def _teams(
-    form: Form, data: TrainingData, remasker: Remasker, config: RefinerConfig, folds: int, seed: int
-) -> list[Team]:
+def _teams(form: Form, data: TrainingData, remasker: Remasker, config: RefinerConfig, seed: int) -> list[Team]:
     """Two teams of folds, whatever the number of threads, so that it does not change the numbers."""
     teams = []
-    for k, own in enumerate(np.array_split(np.arange(folds), TEAMS)):
+    for k, own in enumerate(np.array_split(np.arange(config.folds), TEAMS)):
         rng = np.random.default_rng([seed, 1, k])
         generator = torch.Generator(device=form.device).manual_seed(int(rng.integers(2**62)))
         networks = form.untrained(len(own), generator)
-        probe = make_probe(data, remasker, own.tolist(), MAX_CHOOSING_CELLS // folds)
+        probe = make_probe(data, remasker, own.tolist(), MAX_CHOOSING_CELLS // config.folds)
         teams.append(Team(networks, form.heads, own.tolist(), probe, data, remasker, config, generator, rng))
     return teams
 

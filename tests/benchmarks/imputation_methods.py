@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -67,10 +67,13 @@ def _has_mice() -> bool:
     return subprocess.run(["Rscript", "-e", "loadNamespace('mice')"], capture_output=True, check=False).returncode == 0
 
 
-def _fosa(task: Task, config: Callable[[int], RefinerConfig | None]) -> Method:
+def _fosa(task: Task, config: Callable[[int], RefinerConfig | Literal["attention"] | None]) -> Method:
     from fosa_sem import FosaImputer
 
-    return lambda table, seed: FosaImputer(task.model, func=task.func, refiner=config(seed)).fit_transform(table)
+    def fill(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+        return FosaImputer(task.model, func=task.func, refiner=config(seed), seed=seed).fit_transform(table)
+
+    return fill
 
 
 # ---- other packages ----------------------------------------------------------------------------------------
@@ -208,7 +211,7 @@ METHODS: dict[str, Imputer] = {
     "em": Imputer(about="saturated FIML", make=_plain(baselines.saturated_fiml)),
     "boosted": Imputer(about="boosted trees on the residual of em", make=_plain(boosted_residual)),
     "sem": Imputer(about="FIML of the model, conditional expectation", make=partial(_fosa, config=lambda seed: None)),
-    "fosa": Imputer(about="FosaImputer", make=partial(_fosa, config=lambda seed: RefinerConfig(seed=seed))),
+    "fosa": Imputer(about="FosaImputer", make=partial(_fosa, config=lambda seed: "attention")),
     "fosa_paper": Imputer(
         about="FosaImputer with the paper's settings",
         make=partial(_fosa, config=lambda seed: RefinerConfig.paper(seed=seed)),

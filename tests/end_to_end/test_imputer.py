@@ -262,7 +262,7 @@ def test_seed_is_that_of_the_default_refiner_and_a_config_keeps_its_own(pupils: 
     imputer = FosaImputer(THREE_FACTORS, refiner=replace(SHORT, seed=1), seed=2).fit(pupils)
     assert imputer.refiner_ is not None
     assert imputer.refiner_.config.seed == 1
-    assert _refiner_config("attention", 7) == RefinerConfig(seed=7)
+    assert _refiner_config("attention", imputer.completion_, 7) == RefinerConfig(seed=7)
 
 
 @pytest.mark.parametrize(("verbose", "shown"), [(True, True), (False, False), (None, False)])
