@@ -30,7 +30,8 @@ INVOLVED = 0.05
 def check_identified(problem: FitProblem) -> None:
     """Local identification at a generic point near the starting values (Wald's rank rule, on the Jacobian).
 
-    Two seeded random points are tried: a rank that is full at either is the generic one.
+    Two seeded random points are tried: a rank that is full at either is the generic one, and so it is if it is full at
+    the start itself.
 
     Raises
     ------
@@ -38,13 +39,18 @@ def check_identified(problem: FitProblem) -> None:
         Naming the parameters that the moments leave open.
     """
     start = starting_values(problem, given=False)
+    information = problem.complete_information(start)
+    if not problem.restrictions and _is_regular(problem.equality.basis, information):
+        return
     rng = np.random.default_rng(0)
+    unit = _row_errors(problem, information)
     verdicts: list[list[str]] = []
     for width in WIDTHS:
         try:
-            point = _meeting_equalities(problem, _generic(problem, start, width, rng))
+            # away from the special values (zero regressions and covariances) of the start
+            point = _meeting_equalities(problem, start + width * unit * rng.standard_normal(len(start)))
             basis = problem.tangent(point, "equalities")
-            if regular_inverse(basis.T @ problem.complete_information(point) @ basis, REGULAR) is not None:
+            if _is_regular(basis, problem.complete_information(point)):
                 return
             verdicts.append(flat_parameters(problem.table, basis, _jacobian(problem, point)))
         except np.linalg.LinAlgError:  # no moments there: closer to the start there are
@@ -68,12 +74,14 @@ def _meeting_equalities(problem: FitProblem, theta: FloatArray) -> FloatArray:
     return meeting_constraints(equal, theta)
 
 
-def _generic(problem: FitProblem, start: FloatArray, width: float, rng: np.random.Generator) -> FloatArray:
-    """A point away from the special values (zero regressions and covariances) of the start."""
-    n = sum(p.n_rows for p in problem.patterns)
-    information = np.diag(problem.complete_information(start)) / n
-    unit = 1.0 / np.sqrt(np.where(information > 0, information, 1.0))
-    return start + width * unit * rng.standard_normal(len(start))
+def _is_regular(basis: FloatArray, information: FloatArray) -> bool:
+    return regular_inverse(basis.T @ information @ basis, REGULAR) is not None
+
+
+def _row_errors(problem: FitProblem, information: FloatArray) -> FloatArray:
+    """Standard errors that one row of complete data would leave, each parameter by itself, shape (k,)."""
+    per_row = information.diagonal() / sum(p.n_rows for p in problem.patterns)
+    return np.asarray(1.0 / np.sqrt(np.where(per_row > 0, per_row, 1.0)))
 
 
 def _jacobian(problem: FitProblem, theta: FloatArray) -> FloatArray:

@@ -67,8 +67,9 @@ def tested_model(problem: FitProblem, theta: FloatArray) -> TestedModel:
         slopes.append(moment_jacobian(ram, at))
         found = evaluate(patterns, *moments[-1])
         logliks.append(found.loglik)
-        curvature += ram.curvature(at, *found.moment_gradient())
-        gradient += ram.pull_back(at, *found.moment_gradient())
+        about_moments = found.moment_gradient()
+        curvature += ram.curvature(at, *about_moments)
+        gradient += ram.pull_back(at, *about_moments)
     return TestedModel(
         moments=tuple(moments), slopes=tuple(slopes), curvature=curvature, basis=problem.tangent(theta),
         logliks=np.array(logliks), gradient=gradient,
