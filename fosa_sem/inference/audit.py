@@ -104,8 +104,8 @@ def audit(
     return Audit(
         stationarity=found.stationarity, information_condition=found.condition,
         information_rank=int((found.eigenvalues > SINGULAR * found.eigenvalues.max(initial=0.0)).sum()),
-        smallest_eigenvalue=smallest, negative_variances=_negative_variances(problem, theta, matrices), improper_latent=improper,
-        improper_residual=_improper_residual(problem, matrices), flat=tuple(flat),
+        smallest_eigenvalue=smallest, negative_variances=_negative_variances(problem, theta, matrices),
+        improper_latent=improper, improper_residual=_improper_residual(problem, matrices), flat=tuple(flat),
         active=active, held=held, violated=violated,
         maximum=regular and stationary and not violated,
     )  # fmt: skip

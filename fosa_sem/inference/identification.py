@@ -39,7 +39,10 @@ def check_identified(problem: FitProblem) -> None:
         Naming the parameters that the moments leave open.
     """
     start = starting_values(problem, given=False)
-    information = problem.complete_information(start)
+    try:
+        information = problem.complete_information(start)
+    except np.linalg.LinAlgError:  # fixed values rule out any moments, which the engine says
+        return
     if not problem.restrictions and _is_regular(problem.equality.basis, information):
         return
     rng = np.random.default_rng(0)
