@@ -109,7 +109,7 @@ class FimlFit:
     @property
     def _weights(self) -> FloatArray:
         """Rows per group as the likelihood counts them, shape (G,)."""
-        return np.array([float(p.n.sum()) for p in self.problem.patterns])
+        return np.array([p.weight for p in self.problem.patterns])
 
     @property
     def n_tests(self) -> float:

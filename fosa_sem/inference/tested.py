@@ -95,7 +95,7 @@ def information_about_moments(
     """
     if kind == "first.order":
         rows = information_of_rows(problem, kind, at)
-        weights = [p.n.sum() / g.patterns.n_rows for p, g in zip(problem.patterns, problem.sample.groups, strict=True)]
+        weights = [p.weight / g.patterns.n_rows for p, g in zip(problem.patterns, problem.sample.groups, strict=True)]
         return tuple(w * r for w, r in zip(weights, rows, strict=True))
     return tuple(moment_information(p, mean, cov, kind) for p, (mean, cov) in zip(problem.patterns, at, strict=True))
 
