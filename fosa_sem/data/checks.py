@@ -98,29 +98,35 @@ def check_column_values(column: pd.Series) -> FloatArray:
     DataError
         For text, dates, complex or infinite values.
     """
-    values = as_float(column)
-    _refuse_infinite(values, column.name)
+    values = quieted(as_float(column))
+    _extremes(values, column.name)
     return values
 
 
-def _refuse_infinite(values: FloatArray, name: object) -> None:
-    # The extremes, found without a copy, settle almost every column.
-    if len(values) and (np.fmax.reduce(values) == np.inf or np.fmin.reduce(values) == -np.inf):
+def quieted(values: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """A copy in which every NaN is an ordinary one: R's NA signals, which extremes mistake and sums warn of."""
+    with np.errstate(invalid="ignore"):
+        return np.multiply(values, 1.0, out=out)
+
+
+def _extremes(values: FloatArray, name: object) -> tuple[float, float]:
+    """Smallest and largest value, found without a copy; NaN of none."""
+    low, high = np.fmin.reduce(values, initial=np.nan), np.fmax.reduce(values, initial=np.nan)
+    if low == -np.inf or high == np.inf:
         infinite = int(np.isinf(values).sum())
         raise DataError(f"column {name!r} has {infinite} infinite value(s); set them to missing or correct them")
+    return float(low), float(high)
 
 
 def check_values(values: FloatArray, name: object) -> None:
-    """Check that a model can be fitted to what a column holds, shape (n,), NaN where missing.
+    """Check that a model can be fitted to what a column holds, shape (n,), an ordinary NaN where missing.
 
     Raises
     ------
     DataError
         For infinite values, and for a column without any value or without variation.
     """
-    _refuse_infinite(values, name)
-    low = float(np.fmin.reduce(values, initial=np.nan))
-    high = float(np.fmax.reduce(values, initial=np.nan))
+    low, high = _extremes(values, name)
     if np.isnan(low):
         raise DataError(f"column {name!r} has no value in any row used; leave it out of the model")
     n_present = len(values) if low < high else int((~np.isnan(values)).sum())  # only a constant column is counted

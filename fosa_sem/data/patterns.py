@@ -40,6 +40,8 @@ class MissingPatterns:
         Patterns that miss something, as their linear algebra is done.
     n_cells : float
         Observed values.
+    weight : float
+        Sum of ``n``, which need not be a whole number where rows stand for others.
     pattern_of_row : ndarray of int, shape (N,)
         Pattern of each data row, in the order of the data.
     """
@@ -52,12 +54,13 @@ class MissingPatterns:
     row_pattern: IntArray
     batches: tuple[Batch, ...]
     n_cells: float
+    weight: float
     pattern_of_row: IntArray
 
     @property
     def n_rows(self) -> int:
         """N."""
-        return round(float(self.n.sum()))
+        return round(self.weight)
 
     @property
     def factor(self) -> FloatArray:
@@ -88,7 +91,7 @@ class MissingPatterns:
         cross = self.factor.T @ self.factor + (shifted * self.n[:, None]).T @ shifted
         with np.errstate(divide="ignore", invalid="ignore"):
             cov = np.where(counts > 1, (cross - sums * sums.T / counts) / (counts - 1.0), np.nan)
-        return center + np.diag(sums) / np.diag(counts), cov * (1.0 - 1.0 / self.n.sum())
+        return center + np.diag(sums) / np.diag(counts), cov * (1.0 - 1.0 / self.weight)
 
     @classmethod
     def from_values(cls, values: FloatArray) -> MissingPatterns:
@@ -161,7 +164,7 @@ class MissingPatterns:
         return cls(
             observed=observed, n=n, mean=mean, root=np.sqrt(n)[:, None] * observed, rows=rows,
             row_pattern=row_pattern, batches=batches,
-            n_cells=float(n @ observed.sum(axis=1)), pattern_of_row=pattern_of_row,
+            n_cells=float(n @ observed.sum(axis=1)), weight=float(n.sum()), pattern_of_row=pattern_of_row,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fosa_sem.data.checks import as_float, check_names, check_table, check_values, take_column
+from fosa_sem.data.checks import as_float, check_names, check_table, check_values, quieted, take_column
 from fosa_sem.data.patterns import PIECE, MissingPatterns
 from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning, SourceSpan
 
@@ -148,13 +148,13 @@ def _columns(data: pd.DataFrame, variables: Sequence[str]) -> FloatArray:
     for column, name in zip(columns, variables, strict=True):
         values = as_float(take_column(data, name))
         if values.flags.c_contiguous:
-            column[:] = values
+            quieted(values, out=column)
         else:
             scattered.append((column, values))
     # Columns that the table stores by rows are copied together, piece by piece, so that each row is fetched once.
     for start in range(0, len(data) if scattered else 0, PIECE):
         for column, values in scattered:
-            column[start : start + PIECE] = values[start : start + PIECE]
+            quieted(values[start : start + PIECE], out=column[start : start + PIECE])
     for column, name in zip(columns, variables, strict=True):
         check_values(column, name)
     return columns

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
+from scipy.linalg import lapack
 
 from fosa_sem.fiml.optimizer import MAX_ITERATIONS, UNSEEN, Climb, ValueAndGradient
 from fosa_sem.model.scaling import regular_inverse
@@ -81,7 +82,10 @@ def quadratic_step(
     n_equal : int
     """
     root = _root(metric)
-    target = linalg.solve_triangular(root, gradient, lower=True)
+    target = lapack.dtrtrs(root, gradient, lower=True)[0]
+    if not len(values):
+        step = lapack.dtrtrs(root, target, lower=True, trans=True)[0]
+        return Step(step=step, promise=float(target @ target), multipliers=values)
     rows = linalg.solve_triangular(root, slopes.T, lower=True).T
     norms = np.linalg.norm(rows, axis=1)
     norms = np.where(norms > 0, norms, 1.0)

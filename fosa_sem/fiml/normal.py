@@ -82,7 +82,7 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
         If ``cov`` is not positive definite.
     """
     P, logdet = _precision(cov)
-    p, n, root = len(P), float(patterns.n.sum()), np.sqrt(patterns.n)  # weights need not be whole numbers
+    p, n, root = len(P), patterns.weight, np.sqrt(patterns.n)
     rows = patterns.rows.copy()
     np.multiply(patterns.mean - mean, patterns.root, out=rows[: len(root), :p])
     twice = patterns.n_cells * LOG_2PI + n * logdet

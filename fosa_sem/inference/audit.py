@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from fosa_sem.fiml.problem import ACTIVE, FitProblem
 from fosa_sem.inference.identification import flat_parameters
 from fosa_sem.inference.tested import TestedModel
 from fosa_sem.model.labels import row_name
+from fosa_sem.model.ram import RamMatrices
 from fosa_sem.model.scaling import SINGULAR
 
 FloatArray = NDArray[np.float64]
@@ -93,17 +95,17 @@ def audit(
     found, basis = examine(problem, theta, information, model.gradient), model.basis
     flat = () if regular or not np.isfinite(information).all() else flat_parameters(problem.table, basis, information)
     smallest, improper = math.inf, False
-    for ram in problem.maps:
-        joint = ram.matrices(theta).cov
-        smallest = min(smallest, _eigen(joint[: ram.n_observed, : ram.n_observed])[0])
-        improper |= _eigen(joint[ram.n_observed :, ram.n_observed :])[0] < -IMPROPER
+    matrices = [ram.matrices(theta) for ram in problem.maps]
+    for ram, at in zip(problem.maps, matrices, strict=True):
+        smallest = min(smallest, _smallest_eigenvalue(at.cov[: ram.n_observed, : ram.n_observed]))
+        improper |= _smallest_eigenvalue(at.cov[ram.n_observed :, ram.n_observed :]) < -IMPROPER
     active, held, violated = _boundary(problem, theta, basis)
     stationary = found.stationarity < STATIONARY
     return Audit(
         stationarity=found.stationarity, information_condition=found.condition,
         information_rank=int((found.eigenvalues > SINGULAR * found.eigenvalues.max(initial=0.0)).sum()),
-        smallest_eigenvalue=smallest, negative_variances=_negative_variances(problem, theta), improper_latent=improper,
-        improper_residual=_improper_residual(problem, theta), flat=tuple(flat),
+        smallest_eigenvalue=smallest, negative_variances=_negative_variances(problem, theta, matrices),
+        improper_latent=improper, improper_residual=_improper_residual(problem, matrices), flat=tuple(flat),
         active=active, held=held, violated=violated,
         maximum=regular and stationary and not violated,
     )  # fmt: skip
@@ -111,11 +113,12 @@ def audit(
 
 def is_proper(problem: FitProblem, theta: FloatArray) -> bool:
     """Whether no variance is negative, nor a covariance matrix of latent variables or residuals indefinite."""
-    latent = (ram.matrices(theta).cov[ram.n_observed :, ram.n_observed :] for ram in problem.maps)
+    matrices = [ram.matrices(theta) for ram in problem.maps]
+    latent = (at.cov[ram.n_observed :, ram.n_observed :] for ram, at in zip(problem.maps, matrices, strict=True))
     return (
-        not _negative_variances(problem, theta)
-        and not _improper_residual(problem, theta)
-        and all(_eigen(cov)[0] >= -IMPROPER for cov in latent)
+        not _negative_variances(problem, theta, matrices)
+        and not _improper_residual(problem, matrices)
+        and all(_smallest_eigenvalue(cov) >= -IMPROPER for cov in latent)
     )
 
 
@@ -138,11 +141,11 @@ def _boundary(
     )
 
 
-def _negative_variances(problem: FitProblem, theta: FloatArray) -> tuple[str, ...]:
+def _negative_variances(problem: FitProblem, theta: FloatArray, matrices: Sequence[RamMatrices]) -> tuple[str, ...]:
     """Of observed and latent variables, fixed ones too; a variance of 0 that a constraint holds may round below it."""
     table, found = problem.table, []
     place = {name: i for i, name in enumerate((*table.names.observed, *table.names.latent))}
-    totals = [np.abs(np.diag(ram.matrices(theta).cov)) for ram in problem.maps]
+    totals = [np.abs(at.cov.diagonal()) for at in matrices]
     for row in (r for r in table.rows if r.op == "~~" and r.lhs == r.rhs and not r.exo):
         value = theta[row.free - 1] if row.free else row.ustart
         if value < -IMPROPER * totals[row.group - 1][place[row.lhs]]:
@@ -150,7 +153,7 @@ def _negative_variances(problem: FitProblem, theta: FloatArray) -> tuple[str, ..
     return tuple(found)
 
 
-def _improper_residual(problem: FitProblem, theta: FloatArray) -> tuple[str, ...]:
+def _improper_residual(problem: FitProblem, matrices: Sequence[RamMatrices]) -> tuple[str, ...]:
     """Variables in the eigenvectors of negative eigenvalues.
 
     Fixed exogenous variables have no residual, and the covariances of auxiliary ones with residuals explain nothing.
@@ -159,22 +162,24 @@ def _improper_residual(problem: FitProblem, theta: FloatArray) -> tuple[str, ...
     apart = {*table.auxiliary, *(names.observed_x if table.fixed_x else ())}
     index = [i for i, name in enumerate(names.observed) if name not in apart]
     found: dict[str, None] = {}
-    for ram in problem.maps:
-        residual = ram.matrices(theta).S[np.ix_(index, index)]
-        value, vector = _eigen(residual)
-        if value < -IMPROPER:
+    for at in matrices:
+        residual = at.S[np.ix_(index, index)]
+        if _smallest_eigenvalue(residual) < -IMPROPER:
+            vector = np.linalg.eigh(_on_unit_scale(residual))[1][:, 0]
             found |= dict.fromkeys(names.observed[i] for i, v in zip(index, vector, strict=True) if abs(v) > INVOLVED)
     return tuple(found)
 
 
-def _eigen(cov: FloatArray) -> tuple[float, FloatArray]:
-    """Smallest eigenvalue on the correlation scale (infinity of no variables), with its vector."""
-    if not len(cov):
-        return math.inf, np.zeros(0)
-    scale = np.sqrt(np.abs(np.diag(cov)))
-    scale = np.where(scale > 0, scale, 1.0)
-    values, vectors = np.linalg.eigh(cov / np.outer(scale, scale))
-    return float(values[0]), np.asarray(vectors[:, 0])
+def _smallest_eigenvalue(cov: FloatArray) -> float:
+    """On the correlation scale; infinity of no variables."""
+    return float(np.linalg.eigvalsh(_on_unit_scale(cov)).min(initial=math.inf))
+
+
+def _on_unit_scale(cov: FloatArray) -> FloatArray:
+    """The correlation scale, also where variances are negative or 0."""
+    scale = np.sqrt(np.abs(cov.diagonal()))
+    scale[scale == 0.0] = 1.0
+    return np.asarray(cov / (scale * scale[:, None]))
 
 
 def warn(found: Audit) -> None:

@@ -16,11 +16,12 @@ from fosa_sem.fiml.engines.native import NativeEngine
 from fosa_sem.fiml.information import lower_triangle
 from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
-from fosa_sem.fiml.saturated import available_case_moments, saturated_moments
-from fosa_sem.inference.tested import MomentPair, TestedModel, modelled_moments
+from fosa_sem.fiml.saturated import DEPENDENCE, available_case_moments, saturated_moments
+from fosa_sem.inference.tested import MomentPair, TestedModel, modelled_moments, saturated_pairs
 from fosa_sem.model.compile import compile_ram
 from fosa_sem.model.constraints import EqualityConstraints
 from fosa_sem.model.restrictions import Restrictions
+from fosa_sem.model.scaling import correlation_eigenvalues
 from fosa_sem.syntax.table import ParameterTable, covariance_table
 
 FloatArray = NDArray[np.float64]
@@ -62,10 +63,11 @@ def reference_models(problem: FitProblem) -> ReferenceModels:
     x = [] if problem.table.auxiliary else [names.observed.index(name) for name in names.observed_x]
     pairs = _free_pairs(problem.table)
     moments, exogenous = [], []
-    for patterns, saturated in zip(problem.patterns, problem.saturated, strict=True):
-        block = _exogenous(patterns, x, (saturated.mean, saturated.cov), fixed=problem.table.fixed_x)
-        exogenous.append(block[2] if problem.table.fixed_x else 0.0)
-        moments.append(_baseline(patterns, x, block[0], block[1]))
+    for patterns, (mean, cov) in zip(problem.patterns, saturated_pairs(problem), strict=True):
+        joint = mean[x], cov[np.ix_(x, x)]
+        fixed = x and problem.table.fixed_x
+        exogenous.append(evaluate(patterns.of_columns(x), *joint).loglik if fixed else 0.0)
+        moments.append(_baseline(patterns, x, _fixed_moments(patterns, x, joint) if fixed else None))
     plain = model = _as_tested(problem, tuple(moments), pairs)
     if problem.table.auxiliary:
         plain = _as_tested(problem, tuple(moments), [])
@@ -88,25 +90,26 @@ def _free_pairs(table: ParameterTable) -> list[tuple[int, int]]:
     return sorted({(max(i, j), min(i, j)) for i in at for j in others if i != j})
 
 
-def _exogenous(
-    patterns: MissingPatterns, x: list[int], saturated: MomentPair, *, fixed: bool
-) -> tuple[FloatArray, FloatArray, float]:
-    """Moments of the exogenous variables and their log-likelihood; fixed ones have those of the saturated model."""
-    if not x:
-        return np.zeros(0), np.zeros((0, 0)), 0.0
-    block = patterns.of_columns(x)
-    if fixed:
-        mean, cov = saturated[0][x], saturated[1][np.ix_(x, x)]
-        return mean, cov, evaluate(block, mean, cov).loglik
-    moments = saturated_moments(block)
-    return moments.mean, moments.cov, moments.loglik
+def _fixed_moments(patterns: MissingPatterns, x: list[int], joint: MomentPair) -> MomentPair:
+    """What the baseline model takes for the moments of fixed exogenous variables, some values of which may be missing.
+
+    As in lavaan 0.6 those of available cases and pairs, not the EM moments ``joint`` that the other models take; but
+    these where the former are no covariance matrix.
+    """
+    mean, cov = patterns.pairwise_moments()
+    mean, cov = mean[x], cov[np.ix_(x, x)]
+    return (mean, cov) if correlation_eigenvalues(cov)[0] > DEPENDENCE else joint
 
 
-def _baseline(patterns: MissingPatterns, x: list[int], x_mean: FloatArray, x_cov: FloatArray) -> MomentPair:
+def _baseline(patterns: MissingPatterns, x: list[int], exogenous: MomentPair | None) -> MomentPair:
+    """Each variable by itself, but for the exogenous ones: with these moments, or their own maximum."""
     mean, variance = available_case_moments(patterns)
     cov = np.diag(variance)
-    mean[x] = x_mean
-    cov[np.ix_(x, x)] = x_cov
+    if x and exogenous is None:
+        found = saturated_moments(patterns.of_columns(x))
+        exogenous = found.mean, found.cov
+    if exogenous is not None:
+        mean[x], cov[np.ix_(x, x)] = exogenous
     return mean, cov
 
 

@@ -214,7 +214,8 @@ def score_test(
     Warns
     -----
     InferenceWarning
-        With robust standard errors: this test is not robust.
+        With robust standard errors: this test is not robust. With an estimate on a bound: the test does not hold it
+        (as in lavaan), and so counts what it costs among the costs of the constraints.
     """
     if any(s.op in ("<", ">") for s in fit.table.constraints):
         raise OptionError("score tests are not available with inequality constraints")
@@ -222,6 +223,9 @@ def score_test(
         raise OptionError("add and release cannot be given together")
     if fit.resolved.se != "standard":
         warnings.warn("the score test is the ordinary one, not robust", InferenceWarning, stacklevel=3)
+    if fit.audit.active:
+        bounds = "; ".join(fit.audit.active)
+        warnings.warn(f"the score test also counts what the bound costs: {bounds}", InferenceWarning, stacklevel=3)
     rows, tested = _of_added(fit, add, information) if add is not None else _of_constraints(fit, release, information)
     every = range(len(tested.released))
     change = tested.change(every)

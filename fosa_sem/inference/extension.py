@@ -108,7 +108,7 @@ def extended_model(fit: FimlFit, added: Sequence[Row], kind: InformationKind = "
         if kind == "observed":
             information -= ram.curvature(theta, *gradient)
     # lavaan takes N also where the likelihood counts N - 1 rows (wishart)
-    scale = fit.sample.n_used / sum(float(p.n.sum()) for p in fit.problem.patterns)
+    scale = fit.sample.n_used / sum(p.weight for p in fit.problem.patterns)
     return ExtendedModel(
         rows=table.rows, theta=theta, score=scale * score, information=scale * information, basis=fit.tested.basis
     )

@@ -94,14 +94,14 @@ class FimlFit:
         """Degrees of freedom against the saturated model."""
         return self.references.saturated_npar - self.npar
 
-    @property
+    @cached_property
     def has_test(self) -> bool:
         """Whether the saturated model exists, so that chi-square and what rests on it can be given."""
         bounded = not any(s.degenerate for s in self.problem.saturated)
         asked = self.resolved.test != "none"
         return asked and self.options.ridge == 0.0 and bounded and not self.sample.uncovered_pairs()
 
-    @property
+    @cached_property
     def n_rows(self) -> FloatArray:
         """Rows used per group, shape (G,)."""
         return np.array([float(g.patterns.n_rows) for g in self.sample.groups])
@@ -109,7 +109,7 @@ class FimlFit:
     @property
     def _weights(self) -> FloatArray:
         """Rows per group as the likelihood counts them, shape (G,)."""
-        return np.array([float(p.n.sum()) for p in self.problem.patterns])
+        return np.array([p.weight for p in self.problem.patterns])
 
     @property
     def n_tests(self) -> float:

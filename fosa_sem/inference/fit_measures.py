@@ -38,11 +38,17 @@ def fit_measures(fit: FimlFit) -> pd.Series:
         Indexed by lavaan's names. Scaled versions stand beside a scaled test, robust ones there and for FIML. NaN where
         the saturated model does not exist (a pair of variables never observed together, or a ridge).
     """
+    return pd.Series(measure_values(fit), name="value")
+
+
+def measure_values(fit: FimlFit, *, goodness: bool = True) -> dict[str, float]:
+    """What `fit_measures` gives; without ``goodness``, GFI and its kin (which no report prints) are left out."""
     values = likelihood_measures(fit)
     if fit.has_test:
-        values |= _chisquare_measures(fit) | _residual_measures(fit) | _goodness_measures(fit)
-    names = [name for name in _ORDER if _is_given(name, fit)]
-    return pd.Series({name: float(values.get(name, math.nan)) for name in names}, name="value")
+        values |= _chisquare_measures(fit) | _residual_measures(fit)
+        values |= _goodness_measures(fit) if goodness else {}
+    names = [name for name in _ORDER if _is_given(name, fit) and (goodness or name not in _GOODNESS)]
+    return {name: float(values.get(name, math.nan)) for name in names}
 
 
 def _is_given(name: str, fit: FimlFit) -> bool:
@@ -188,6 +194,7 @@ def _goodness_measures(fit: FimlFit) -> dict[str, float]:
     }
 
 
+_GOODNESS = ("gfi", "agfi", "pgfi")
 _ORDER = (
     "npar", "fmin", "chisq", "df", "pvalue", "chisq.scaled", "df.scaled", "pvalue.scaled", "chisq.scaling.factor",
     "baseline.chisq", "baseline.df", "baseline.pvalue", "baseline.chisq.scaled", "baseline.df.scaled",

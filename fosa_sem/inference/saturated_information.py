@@ -89,7 +89,7 @@ class SaturatedInformation:
     def as_complete(self) -> tuple[MissingPatterns, ...]:
         """Complete data, as many as there are rows, whose moments are the saturated ones."""
         return tuple(
-            MissingPatterns.from_moments(float(p.n.sum()), mean, cov)
+            MissingPatterns.from_moments(p.weight, mean, cov)
             for p, (mean, cov) in zip(self.problem.patterns, self.at, strict=True)
         )
 

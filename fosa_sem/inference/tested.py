@@ -67,8 +67,9 @@ def tested_model(problem: FitProblem, theta: FloatArray) -> TestedModel:
         slopes.append(moment_jacobian(ram, at))
         found = evaluate(patterns, *moments[-1])
         logliks.append(found.loglik)
-        curvature += ram.curvature(at, *found.moment_gradient())
-        gradient += ram.pull_back(at, *found.moment_gradient())
+        about_moments = found.moment_gradient()
+        curvature += ram.curvature(at, *about_moments)
+        gradient += ram.pull_back(at, *about_moments)
     return TestedModel(
         moments=tuple(moments), slopes=tuple(slopes), curvature=curvature, basis=problem.tangent(theta),
         logliks=np.array(logliks), gradient=gradient,
@@ -94,7 +95,7 @@ def information_about_moments(
     """
     if kind == "first.order":
         rows = information_of_rows(problem, kind, at)
-        weights = [p.n.sum() / g.patterns.n_rows for p, g in zip(problem.patterns, problem.sample.groups, strict=True)]
+        weights = [p.weight / g.patterns.n_rows for p, g in zip(problem.patterns, problem.sample.groups, strict=True)]
         return tuple(w * r for w, r in zip(weights, rows, strict=True))
     return tuple(moment_information(p, mean, cov, kind) for p, (mean, cov) in zip(problem.patterns, at, strict=True))
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -142,7 +143,7 @@ class RamMap:
         flat = self.base.astype(theta.dtype)
         flat[self.place] = theta.take(self.entry)
         (A, S), m = flat[: 2 * v * v].reshape(2, v, v), flat[2 * v * v :]
-        total = np.linalg.inv(np.eye(v) - A)
+        total = _total_effects(A)
         cov = total @ S @ total.T
         mean = total @ m
         if self.sample_mean is not None:
@@ -271,3 +272,13 @@ class RamMap:
         out[np.ix_(index, effect)] = mixed
         out[np.ix_(effect, index)] = mixed.T
         return out
+
+
+def _total_effects(A: Array) -> Array:
+    """(I - A)^-1."""
+    solve = lapack.zgesv if np.iscomplexobj(A) else lapack.dgesv  # less to call than the inverse
+    one = np.eye(len(A))
+    _, _, inverse, failed = solve(one - A, one)
+    if failed:
+        raise np.linalg.LinAlgError("the directed effects have no finite total")
+    return np.ascontiguousarray(inverse)

@@ -13,7 +13,7 @@ import pandas as pd
 from fosa_sem.data.diagnostics import coverage_table, missing_rates, pattern_table
 from fosa_sem.imputation.completion import Completion
 from fosa_sem.inference.fit import FimlFit
-from fosa_sem.inference.fit_measures import fit_measures
+from fosa_sem.inference.fit_measures import measure_values
 from fosa_sem.inference.parameters import is_free, parameter_columns
 from fosa_sem.inference.standardized import explained_variance
 from fosa_sem.model.scaling import correlation
@@ -107,7 +107,7 @@ def collect_fit(
         dropped=fit.sample.dropped,
         n_patterns=tuple(len(g.patterns.n) for g in fit.sample.groups),
         audit=_audit(fit),
-        fit_measures=fit_measures(fit),
+        fit_measures=measure_values(fit, goodness=False),
         parameters={**_listed(estimates), "free": is_free(fit)},
         r2=_listed(explained_variance(fit)),
         notes=(_MISSING[fit.resolved.missing][1], *fit.notes),

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
+from fosa_sem.report.records import Measures
 
 Kind = Literal["number", "count", "p"]
 VERSIONS = ("standard", "scaled", "robust")
@@ -76,12 +76,12 @@ _SCALED_ONLY = frozenset(
 )
 
 
-def measure_blocks(measures: pd.Series) -> tuple[MeasureBlock, ...]:
+def measure_blocks(measures: Measures) -> tuple[MeasureBlock, ...]:
     """Arrange fit measures as lavaan's summary does; names that are absent are left out.
 
     Parameters
     ----------
-    measures : Series
+    measures : measures
         Values by lavaan's names.
 
     Returns
@@ -93,7 +93,7 @@ def measure_blocks(measures: pd.Series) -> tuple[MeasureBlock, ...]:
     -----
     lavaan: ``summary(fit, fit.measures = TRUE)``.
     """
-    values = dict(zip(measures.index, measures.tolist(), strict=True))
+    values = {str(name): float(value) for name, value in measures.items()}
     layout = (
         ("Model Test User Model", "Test of the model", _USER),
         ("Model Test Baseline Model", "Test of the baseline model", _BASELINE),
@@ -106,9 +106,9 @@ def measure_blocks(measures: pd.Series) -> tuple[MeasureBlock, ...]:
     return tuple(block for block in blocks if block.rows)
 
 
-def value_of(measures: pd.Series, name: str, default: float = math.nan) -> float:
+def value_of(measures: Measures, name: str, default: float = math.nan) -> float:
     """One fit measure as a float; `default` where the name is absent."""
-    return float(measures[name]) if name in measures.index else default
+    return float(measures[name]) if name in measures else default
 
 
 def _rmsea_lines(values: dict[str, float]) -> tuple[_Line, ...]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 Columns = Mapping[str, Sequence[Any]] | pd.DataFrame
 """A table as its columns by name: most are printed and forgotten, for which a DataFrame takes long to make."""
+Measures = Mapping[str, float] | pd.Series
+"""Fit measures by lavaan's names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class FitReport:
         Missing-data patterns per group.
     audit : tuple of (label, text)
         What was checked about the solution, and the outcome.
-    fit_measures : Series
+    fit_measures : measures
         Values by lavaan's names (``chisq``, ``rmsea.ci.lower``, ``cfi.robust`` ...); NaN where undefined.
     parameters : columns
         lhs op rhs label group est se z pvalue ci_lower ci_upper std_lv std_all free. ``se`` is 0 and
@@ -100,7 +102,7 @@ class FitReport:
     dropped: tuple[tuple[str, int], ...]
     n_patterns: tuple[int, ...]
     audit: tuple[tuple[str, str], ...]
-    fit_measures: pd.Series
+    fit_measures: Measures
     parameters: Columns
     r2: Columns
     notes: tuple[str, ...]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
-
 from fosa_sem.report.checklist import checklist_section
 from fosa_sem.report.diagnostic_sections import diagnostics_section
 from fosa_sem.report.document import Block, Bullets, Code, Document, Paragraph, Section, Table, numbered
@@ -15,7 +13,7 @@ from fosa_sem.report.measures import VERSIONS, MeasureRow, measure_blocks, value
 from fosa_sem.report.missing_sections import missing_section
 from fosa_sem.report.multiple_sections import multiple_section, sensitivity_sections
 from fosa_sem.report.parameters import ParameterBlock, ParameterRow, group_blocks, model_wide_blocks, records_of_group
-from fosa_sem.report.records import FitReport, ImputationReport
+from fosa_sem.report.records import FitReport, ImputationReport, Measures
 from fosa_sem.report.tables import facts, matrix_tables, of_label, undefined_note
 
 _CAPTIONS = {"Latent Variables": "Loadings of latent variables"}
@@ -123,12 +121,12 @@ def fit_section(report: FitReport) -> Section:
     return Section(title="Fit of the model", blocks=(*paragraphs, *fit_tables(report.fit_measures)))
 
 
-def fit_tables(measures: pd.Series) -> tuple[Table, ...]:
+def fit_tables(measures: Measures) -> tuple[Table, ...]:
     """Return one table of all fit measures, a column per version; empty without measures.
 
     Parameters
     ----------
-    measures : Series
+    measures : measures
         Values by lavaan's names.
     """
     blocks = measure_blocks(measures)
@@ -151,12 +149,12 @@ def fit_tables(measures: pd.Series) -> tuple[Table, ...]:
     return (table,) if rows else ()
 
 
-def fit_sentence(measures: pd.Series, n: int) -> str:
+def fit_sentence(measures: Measures, n: int) -> str:
     """Return the usual fit indices as one sentence in APA style; undefined ones are left out.
 
     Parameters
     ----------
-    measures : Series
+    measures : measures
     n : int
         Rows used.
 
@@ -165,7 +163,7 @@ def fit_sentence(measures: pd.Series, n: int) -> str:
     str
         Empty without a chi-square.
     """
-    scaled = ".scaled" if "chisq.scaled" in measures.index else ""
+    scaled = ".scaled" if "chisq.scaled" in measures else ""
 
     def get(name: str) -> float:
         return value_of(measures, name + scaled, value_of(measures, name))

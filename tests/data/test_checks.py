@@ -72,6 +72,21 @@ def test_rows_to_score_may_be_constant_or_empty() -> None:
     assert np.isnan(check_column_values(pd.Series([None, np.nan], dtype=object))).all()
 
 
+def with_signalling_nan(values: list[float], at: int) -> np.ndarray:
+    """R's NA as foreign converters hand it on: a NaN that signals, with the payload 1954."""
+    array = np.array(values)
+    array.view(np.uint64)[at] = 0x7FF00000000007A2
+    return array
+
+
+def test_the_missing_value_of_r_hides_no_other() -> None:
+    found = check_column_values(pd.Series(with_signalling_nan([4.0, 0.0, 2.0, 3.0], at=1)))
+    np.testing.assert_array_equal(found, [4.0, np.nan, 2.0, 3.0])
+    assert np.fmin.reduce(found) == 2.0
+    with pytest.raises(DataError, match="1 infinite"):
+        check_column_values(pd.Series(with_signalling_nan([np.inf, 0.0, 2.0], at=1)))
+
+
 def test_decimals_are_numbers() -> None:
     column = pd.Series([decimal.Decimal("1.5"), decimal.Decimal(2)], dtype=object)
     try:

@@ -165,6 +165,15 @@ def test_the_values_are_those_of_the_rows_used_however_the_table_is_stored(order
     assert_array_equal(frame[["x", "y", "z", "w"]].to_numpy(), table)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_missing_values_of_r_hide_no_others(order: str) -> None:
+    table = np.array(_frame().to_numpy(), order=order)
+    table.view(np.uint64)[-16:, 0] = 0x7FF00000000007A2  # R's NA_real_, a NaN that signals
+    (group,) = take_sample(pd.DataFrame(table, columns=["x", "y", "z"], copy=False), ["x", "z"]).groups
+    assert_array_equal(group.values, table[:, [0, 2]])
+    assert np.fmax.reduce(group.values[:, 0]) == table[:-16, 0].max()
+
+
 def test_the_values_of_groups_are_those_of_their_rows() -> None:
     frame = _frame().assign(g=["b", "a", "c", "a"] * 10)
     frame.loc[[3, 7], ["x", "y"]] = np.nan

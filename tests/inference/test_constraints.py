@@ -140,6 +140,14 @@ LAVAAN_BOUND = (
     (("textual", "~~", "textual"), 1.1566217825, 0.11870601304),
     (("x5", "~1"), 4.3405315615, 0.06955194578),
 )
+LAVAAN_PINNED = (
+    (("textual", "=~", "x4"), 1.2, 0.0),
+    (("textual", "=~", "x5"), 1.3594723548, 0.0804126030),
+    (("textual", "=~", "x6"), 1.1090191451, 0.0676597416),
+    (("x4", "~~", "x4"), 0.3816831731, 0.0489044342),
+    (("textual", "~~", "textual"), 0.6729037052, 0.0778807249),
+    (("x5", "~1"), 4.3405315617, 0.0742579182),
+)
 
 
 def test_an_active_inequality_as_in_lavaan(pupils: pd.DataFrame) -> None:
@@ -151,6 +159,18 @@ def test_an_active_inequality_as_in_lavaan(pupils: pd.DataFrame) -> None:
     for row, est, se in LAVAAN_FORMULA:
         found = _row(results, *row)
         assert_allclose([found["est"], found["se"]], [est, se], rtol=1e-4, atol=1e-7)
+
+
+def test_inequalities_without_room_between_them_identify_as_in_lavaan(pupils: pd.DataFrame) -> None:
+    results, _ = _edge(cfa, "textual =~ NA*x4 + a*x4 + x5 + x6\na < 1.2\na > 1.2", pupils)
+    assert results.converged
+    assert results.npar == 10
+    assert results.fit_measures()["df"] == -1  # inequalities do not count
+    for row, est, se in LAVAAN_PINNED:
+        found = _row(results, *row)
+        assert_allclose([found["est"], found["se"]], [est, se], rtol=1e-4, atol=1e-7)
+    with pytest.raises(IdentificationError):  # bounds are no part of standard errors; lavaan has NA
+        cfa("textual =~ NA*x4 + lower(1.2)*x4 + upper(1.2)*x4 + x5 + x6", pupils)
 
 
 def test_an_active_bound_as_in_lavaan(pupils: pd.DataFrame) -> None:
@@ -212,8 +232,9 @@ def test_starts_outside_the_constraints_are_moved() -> None:
 
 def test_a_factor_with_free_loadings_needs_more_than_an_inequality() -> None:
     data = BY_NAME["cfa"].data()
-    with pytest.raises(IdentificationError):
-        cfa("f =~ NA*x1 + a*x1 + b*x2 + x3 + x4\na > b", data)
+    for room in ("a > b", "a > 1\na < 2", "a > 1\nb < 2\na > b", "a > 1"):
+        with pytest.raises(IdentificationError):
+            cfa("f =~ NA*x1 + a*x1 + b*x2 + x3 + x4\n" + room, data)
     assert cfa("f =~ NA*x1 + a*x1 + b*x2 + x3 + x4\na^2 + b^2 == 2", data).converged
 
 

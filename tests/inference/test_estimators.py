@@ -127,6 +127,26 @@ def test_fiml_x_keeps_rows_without_exogenous_values() -> None:
     assert kept.npar == joint.npar - 5
 
 
+def test_pairwise_moments_that_no_data_can_have_are_not_taken_for_the_baseline() -> None:
+    rng = np.random.default_rng(6)
+    z = rng.standard_normal((90, 3))
+    # each pair is seen together in its own third, with a correlation that the other two rule out
+    part = np.repeat([0, 1, 2], 30)
+    z[part == 0, 1] = z[part == 0, 0] + 0.1 * z[part == 0, 1]
+    z[part == 1, 2] = z[part == 1, 0] + 0.1 * z[part == 1, 2]
+    z[part == 2, 2] = -z[part == 2, 1] + 0.1 * z[part == 2, 2]
+    for third, column in enumerate((2, 1, 0)):
+        z[np.flatnonzero(part == third)[3:], column] = np.nan
+    data = pd.DataFrame(z, columns=["x1", "x2", "x3"]).assign(y=lambda d: d["x1"].fillna(0) + rng.standard_normal(90))
+    results = fosa_sem.sem("y ~ x1 + x2 + x3", data, missing="fiml.x")
+    pairwise = results.fit.problem.patterns[0].pairwise_moments()[1][1:, 1:]
+    assert np.linalg.eigvalsh(pairwise)[0] < 0
+    assert_allclose(
+        results.fit.references.baseline_model.moments[0][1][1:, 1:], results.sample_stats()[0].cov.iloc[1:, 1:]
+    )
+    assert np.isfinite(results.fit_measures()["baseline.chisq"])
+
+
 @pytest.mark.parametrize("estimator", ["MLR", "MLF"])
 def test_estimates_do_not_depend_on_the_estimator(holes: pd.DataFrame, estimator: str) -> None:
     plain, other = _fit(holes), _fit(holes, estimator=estimator)

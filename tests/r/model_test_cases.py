@@ -91,6 +91,8 @@ FITS = {
         model("labels_mlr", LABELS, "pupils", estimator="MLR"),
         # nlminb ends in "false convergence" far from the maximum if asked for more than its default with constraints.
         model("equal", EQUAL, "pupils", control={"rel_tol": 1e-10}),
+        model("bounded", THREE_FACTORS + "x4 ~~ lower(0.6)*x4", "pupils"),
+        model("ordered", THREE_FACTORS.replace("x2", "a*x2") + "a > 0.1", "pupils"),
         model("democracy", DEMOCRACY, "countries", "sem"),
         model("two_stage", THREE_FACTORS, "pupils", missing="two.stage"),
         model("two_stage_orthogonal", ORTHOGONAL, "pupils", missing="two.stage"),
@@ -158,6 +160,8 @@ QUESTIONS = (
     *questions("score", "cfa", "schools_equal", add="visual =~ x9 + x7\nx2 ~~ x4", epc=True),
     *questions("score", "equal", add="visual =~ x4\nx1 ~~ x6", epc=True),
     *questions("score", "cfa", add="x1 ~~ x9", information="observed"),
+    *questions("score", "bounded", add="visual =~ x9\nx4 ~~ x7", epc=True),
+    *questions("refusal", "ordered", add="x1 ~~ x9"),
     *questions("wald", "labels", "labels_mlr", constraints="a == b"),
     *questions("wald", "labels", "labels_mlr", constraints="a == b\nc == d\nproduct == r"),
     *questions("wald", "labels_mlr", constraints="exp(c) == 2"),

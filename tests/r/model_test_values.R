@@ -30,6 +30,12 @@ questions <- list(
     list(test = frame_of(found$test), uni = frame_of(found$uni), cumulative = frame_of(found$cumulative),
          epc = frame_of(found$epc))
   },
+  refusal = function(fit, ask) {
+    tryCatch({
+      do.call(lavTestScore, c(list(fit), ask))
+      "none"
+    }, error = conditionMessage)
+  },
   wald = function(fit, ask) lavTestWald(fit, ask$constraints),
   fmi = function(fit, ask) frame_of(parameterEstimates(fit, fmi = TRUE))[c("lhs", "op", "rhs", "fmi")],
   reliability = function(fit, ask) {
