@@ -91,7 +91,8 @@ class AttentionRefiner:
         Raises
         ------
         OptionError
-            If ``device="cuda"`` and there is no CUDA device, or ``levels`` names no variable of the completion.
+            If ``device="cuda"`` and there is no CUDA device, or ``levels`` names no variable of the completion or has
+            none or infinite values for one.
 
         Warns
         -----
