@@ -48,6 +48,9 @@ class Form:
         if unknown:
             raise OptionError(f"levels names {unknown[0]!r}, which is no variable of the model")
         sorted_levels = {name: np.unique(np.asarray(one, dtype=np.float64)) for name, one in levels.items()}
+        for name, one in sorted_levels.items():
+            if not (one.size and np.isfinite(one).all()):
+                raise OptionError(f"levels of {name!r}: give at least one value, and finite ones only")
         return cls.from_parts(completion.rule, observed_scaling(completion), config, sorted_levels)
 
     @classmethod

@@ -268,3 +268,21 @@ def test_levels_of_an_unknown_variable_are_refused(fitted_case):
     *_, completion, _ = fitted_case
     with pytest.raises(OptionError, match="'height', which is no variable"):
         AttentionRefiner(config=SHORT, levels={"height": np.arange(3.0)}).fit(completion)
+
+
+@pytest.mark.parametrize("levels", [[], [0.0, np.nan], [0.0, np.inf]])
+def test_levels_that_are_none_or_not_finite_are_refused(fitted_case, levels):
+    *_, completion, _ = fitted_case
+    with pytest.raises(OptionError, match="levels of 'count': give at least one value"):
+        AttentionRefiner(config=SHORT, levels={"count": np.array(levels)}).fit(completion)
+
+
+def test_levels_may_come_in_any_order_and_more_than_once(fitted_case):
+    *_, completion, _ = fitted_case
+    config = dataclasses.replace(SHORT, epochs=1)
+    one, two = (
+        AttentionRefiner(config=config, levels={"count": np.array(levels)}).fit(completion)
+        for levels in ([0, 1, 2, 3, 4], [4, 0, 2, 1, 3, 1])
+    )
+    assert (one.levels["count"] == two.levels["count"]).all()
+    assert one.history.equals(two.history)

@@ -179,7 +179,7 @@ def test_same_seed_same_numbers_whatever_ran_before_and_on_other_numbers_of_thre
     assert (refined_values(completion, seed=1) != first).any()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_gaussian_data_come_back_as_the_conditional_mean(seed):
     """Nothing is left to learn: at most .002 of the variance may be lost, and mostly nothing changes."""
     truth, mask = gaussian(seed=seed)

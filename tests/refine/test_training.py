@@ -114,6 +114,24 @@ def test_covariance_loss_is_zero_in_expectation_at_the_true_conditional_mean():
     assert training.losses(networks, heads, blind).covariance.item() > 1e-2
 
 
+def test_a_true_correction_takes_its_share_of_the_conditional_covariance():
+    """y = (x^2 - 1) / sqrt(2), hidden: the rule knows only its variance 1, all of which the correction explains."""
+    x = np.random.default_rng(0).standard_normal(50_000)
+    y = (x**2 - 1) / np.sqrt(2)
+    z, hidden = (
+        torch.as_tensor(np.stack([x, y], axis=1)[None]).float(),
+        torch.tensor([False, True]).expand(1, 50_000, 2),
+    )
+    rows = MaskedRows(value=z * ~hidden, sd=hidden.float(), hidden=hidden)
+    covariance = torch.diag(torch.tensor([0.0, 1.0])).expand(1, 50_000, 2, 2)
+    batch = training.Batch(rows=rows, covariance=covariance, z=z, target=hidden)
+    # the mean of y^2 has a standard error of .017, of which the square enters, a quarter of it
+    assert training._covariance_gap(batch, z * hidden).item() < 5e-4
+    # and a correction by x itself, which has nothing to do with y, moves their covariance by 1
+    wrong = z[..., [0, 0]] * hidden
+    assert_allclose(training._covariance_gap(batch, wrong).item(), 0.5, atol=0.02)
+
+
 # ---- batches -----------------------------------------------------------------------------------------------
 
 
