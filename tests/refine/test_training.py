@@ -146,6 +146,7 @@ def numbered(n, p, folds, seed=0):
         observed=torch.as_tensor(observed),
         group=torch.zeros(n, dtype=torch.int64),
         fold=torch.as_tensor(assign_folds(observed, folds, rng)),
+        owner=torch.arange(p),
     )
     return data, Remasker(rule, Scaling(mean=np.zeros(p), sd=np.ones(p)), CPU)
 
@@ -182,6 +183,7 @@ def test_hidden_rates_stay_between_the_limits_and_each_network_has_its_own_rows(
         observed=torch.ones(n, p, dtype=torch.bool),
         group=torch.zeros(n, dtype=torch.int64),
         fold=torch.zeros(n, p, dtype=torch.int64),
+        owner=torch.arange(p),
     )
     _, remasker = numbered(1, p, folds=2)
     config = RefinerConfig(hide_rate=(0.2, 0.4), rows_per_epoch=1000, batch_size=300)
@@ -243,14 +245,14 @@ def test_prediction_goes_on_with_fewer_rows_if_memory_runs_out(error):
         return networks(some)
 
     small_machine.read_out = networks.read_out
-    [(everything, whole)] = training.predictions(networks, heads, rows)
-    parts = list(training.predictions(small_machine, heads, rows))
-    assert everything == slice(0, training.CHUNK)
-    assert [part.start for part, _ in parts] == list(range(0, 50, 8))
-    # 2048 halves until at most 12 rows remain
-    assert seen[-7:] == [8] * 6 + [2]
+    [(everything, whole)] = training.predict(networks, heads, rows, lambda part, one: (part, one.correction))
+    parts = training.predict(small_machine, heads, rows, lambda part, one: (part, one.correction))
+    assert everything == slice(0, 50)
+    # 50 rows are halved until at most 12 remain
+    assert [part.start for part, _ in parts] == [0, 12, 18, 25, 37, 43]
+    assert sorted(seen) == [6, 6, 7, 7, 12, 12, 13, 13, 25, 25, 50]
     # products of other sizes round differently
-    assert_allclose(torch.cat([one.correction for _, one in parts], dim=1), whole.correction, atol=1e-6)
+    assert_allclose(torch.cat([one for _, one in parts], dim=1), whole, atol=1e-6)
 
 
 def test_one_row_that_does_not_fit_and_other_errors_are_raised():
@@ -264,7 +266,7 @@ def test_one_row_that_does_not_fit_and_other_errors_are_raised():
 
     for message in ("not enough memory", "shapes do not match"):
         with pytest.raises(RuntimeError, match=message):
-            list(training.predictions(refuse(message), heads, rows))
+            training.predict(refuse(message), heads, rows, lambda _, one: one.correction)
 
 
 def test_training_starts_again_with_half_the_batch_if_memory_runs_out(monkeypatch):
