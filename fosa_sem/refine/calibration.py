@@ -95,22 +95,31 @@ def _shape_and_scale(
     held: HeldOut, error: FloatArray, cells: NDArray[np.intp], spread: float, gate: float
 ) -> tuple[str, float, float]:
     """Shape, scale and coverage of a continuous variable."""
-    sd = held.sd[cells] * spread
-    normal = (np.ones((cells.size, 1)), np.zeros((cells.size, 1)), sd[:, None])
-    shape, parts = "normal", normal
+    own = error[cells]
+    normal = (np.ones((cells.size, 1)), np.zeros((cells.size, 1)), held.sd[cells, None] * spread)
     if held.mixture is not None:
         weight, mean, width = (part[cells] for part in held.mixture)
         # About the refined value: the mixture without its own expectation.
         mixture = weight, mean - held.correction[cells, None], width
-        if _better(log_density(mixture, error[cells]) - log_density(normal, error[cells])):
-            shape, parts = "mixture", mixture
+        factor, coverage = _factor(mixture, own)
+        if math.isfinite(factor) and _better(log_density(mixture, own) - log_density(normal, own)):
+            return "mixture", factor, coverage
+    factor, coverage = _factor(normal, own)
+    return "normal", factor * spread, coverage
+
+
+def _factor(parts: tuple[FloatArray, ...], error: FloatArray) -> tuple[float, float]:
+    """By what deviations must be multiplied for intervals to cover enough cells, and how many are covered before.
+
+    An interval without the refined value in it, of a very skewed mixture, counts as one that covers nothing.
+    """
     low, high = quantile(parts, (1 - LEVEL) / 2), quantile(parts, (1 + LEVEL) / 2)
-    ratio = np.where(error[cells] > 0, error[cells] / high, error[cells] / low)
+    around = (low < 0) & (high > 0)
+    ratio = np.full(len(error), np.inf)
+    np.divide(error, np.where(error > 0, high, low), out=ratio, where=around)
     # The smallest factor that covers enough cells, one cell more for the next one (split conformal prediction).
-    rank = min(cells.size, math.ceil((cells.size + 1) * LEVEL))
-    factor = float(np.sort(ratio)[rank - 1])
-    scale = factor * (spread if shape == "normal" else 1.0)
-    return shape, scale, float((ratio <= 1).mean())
+    rank = min(len(error), math.ceil((len(error) + 1) * LEVEL))
+    return float(np.sort(ratio)[rank - 1]), float((ratio <= 1).mean())
 
 
 def _better(gain: FloatArray) -> bool:

@@ -98,8 +98,8 @@ class AttentionRefiner:
         Raises
         ------
         OptionError
-            If ``device="cuda"`` and there is no CUDA device, ``levels`` or ``blocks`` name no variable of the completion,
-            or ``levels`` has none or infinite values for one.
+            If ``device="cuda"`` and there is no CUDA device, ``levels`` or ``blocks`` name no variable of the
+            completion, or ``levels`` has none or infinite values for one.
 
         Warns
         -----
