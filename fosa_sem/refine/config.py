@@ -71,7 +71,8 @@ class RefinerConfig:
     attention_prior : bool, default False
         Let each head weigh variables by their absolute partial correlation under the model, as much as it learns to.
     gated : bool, default True
-        Keep a variable's correction only where the held-out cells show a gain; see `gate.decide_gates`.
+        Keep a variable's correction only where the held-out cells show a gain; see `gate.decide_gates`. Without gates
+        the weights at the best look are kept even if no look beats the conditional mean.
     device : {"cpu", "auto", "cuda"}, default "cpu"
         "auto" takes a CUDA device if there is one. Numbers repeat bit for bit on the CPU.
     seed : int, default 0

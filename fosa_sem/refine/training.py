@@ -288,8 +288,9 @@ def train(teams: Sequence[Team], *, progress: bool = False) -> Trained:
         with the best weights so far.
     """
     config, cells = teams[0].config, sum(team.cells for team in teams)
-    # The conditional mean, no correction, is the one to beat.
-    baseline = lowest = sum(team.squared_error(corrected=False) for team in teams) / cells
+    baseline = sum(team.squared_error(corrected=False) for team in teams) / cells
+    # The conditional mean, no correction, is the one to beat; without gates corrections are kept at any rate.
+    lowest = baseline if config.gated else math.inf
     weights: Weights | None = None
     history: list[list[float]] = []
     looks = [*range(config.check_every, config.epochs, config.check_every), config.epochs]
