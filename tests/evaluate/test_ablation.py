@@ -39,7 +39,7 @@ class Learned:
 
 @pytest.fixture
 def short_paper(monkeypatch):
-    monkeypatch.setattr(ablate, "_base", lambda variant, config, completion: SHORT)
+    monkeypatch.setattr(ablate, "_base", lambda *given: SHORT)
 
 
 @pytest.fixture
