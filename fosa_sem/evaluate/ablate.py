@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,6 @@ from fosa_sem.syntax.groups import relations_of_first_group
 from fosa_sem.syntax.names import classify
 from fosa_sem.syntax.options import FunctionName
 from fosa_sem.syntax.parser import parse_model
-
-if TYPE_CHECKING:
-    from fosa_sem.refine.refiner import FittedRefiner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +95,7 @@ def ablation(
     config : RefinerConfig, optional
         Of the full method, but for its seed; the default one if not given.
     variants : sequence of str, optional
-        Which of `VARIANTS` to train; all by default, each a training per seed ("FOSA without gate" shares that of
-        "FOSA").
+        Which of `VARIANTS` to train; all by default, each a training per seed.
     sem_options : mapping, optional
         Further keyword arguments as of `fosa_sem.sem`, without ``fixed_x``.
     progress : bool, default False
@@ -134,10 +130,9 @@ def ablation(
             SATURATED: holes.assign(**dict(saturated_fiml(holes[names]))),
             SEM: completion.to_frame(),
         }
-        trained: dict[tuple[RefinerConfig, str], FittedRefiner] = {}
         for name, variant in chosen.items():
             own = replace(_base(variant, config, completion), **variant.changes, seed=seed)
-            filled[name] = _refined(completion, levels, own, variant.start, trained).to_frame()
+            filled[name] = _refined(completion, levels, own, variant.start).to_frame()
         return filled
 
     return compare(
@@ -191,21 +186,12 @@ def _base(variant: Variant, config: RefinerConfig | None, completion: Completion
     return config or RefinerConfig.suited(int(completion.observed.sum()))
 
 
-def _refined(
-    completion: Completion, levels: Mapping[str, FloatArray], config: RefinerConfig, start: str,
-    trained: dict[tuple[RefinerConfig, str], FittedRefiner],
-) -> Completion:  # fmt: skip
-    """The completion as a variant corrects it; gates come after a training, which variants without gates share."""
+def _refined(completion: Completion, levels: Mapping[str, FloatArray], config: RefinerConfig, start: str) -> Completion:
+    """The completion as a variant corrects it."""
     from fosa_sem.refine.refiner import AttentionRefiner
 
     beginning = completion if start == "sem" else _without_relations(completion)
-    key = replace(config, gated=True), start
-    if key not in trained:
-        trained[key] = AttentionRefiner(config=key[0], levels=levels).fit(beginning)
-    fitted = trained[key]
-    if not config.gated:
-        fitted = replace(fitted, gates=fitted.gates.assign(gate=1.0))
-    return fitted.refine(beginning)
+    return AttentionRefiner(config=config, levels=levels).fit(beginning).refine(beginning)
 
 
 def _without_relations(completion: Completion) -> Completion:
