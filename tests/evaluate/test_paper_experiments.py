@@ -82,6 +82,14 @@ def test_only_what_is_left_is_run(results):
     assert (*left[0].key, *left[1]) == key
 
 
+def test_means_are_over_the_same_seeds(results):
+    one_seed = results[(results["seed"] == 0) | (results["method"] != "fosa")]
+    shifted = one_seed.assign(R2=one_seed["R2"] + one_seed["seed"])
+    means = report.cell_means(shifted, TABLES["table 2"]())
+    assert (means["seeds"] == 1).all()
+    np.testing.assert_allclose(report.differences(means, "fosa"), [0.0, 0.1], atol=1e-12)
+
+
 def test_text_before_fosa_was_run(results):
     printed = pd.read_csv(report.FOLDER / "printed.csv")
     text = report.text(results[results["method"].isin(["mean", "em", "sem"])], printed)

@@ -94,9 +94,11 @@ SECTIONS = {
 
 
 def cell_means(results: pd.DataFrame, settings: Iterable[Setting]) -> pd.DataFrame:
-    """Means over seeds of the settings' results, with the number of seeds."""
+    """Means of the settings' results over the seeds that all methods run there have, with the number of seeds."""
     wanted = pd.DataFrame([s.key for s in settings], columns=list(KEY))
     rows = wanted.merge(results[results["error"] == ""], on=list(KEY))
+    methods = rows.groupby(CELL)["method"].transform("nunique")
+    rows = rows[rows.groupby(list(KEY))["method"].transform("nunique") == methods]
     groups = rows.groupby([*CELL, "method"], sort=False)
     table = groups[list(SHOWN)].mean()
     table.insert(0, "seeds", groups["seed"].nunique())
@@ -260,8 +262,8 @@ def text(results: pd.DataFrame, printed: pd.DataFrame) -> str:
         )
         if len(means):
             parts.append(table_text(means, printed) + "\n")
-        if name in FIGURES and len(means):
-            x, label, _ = FIGURES[name]
+        x, label, _ = FIGURES.get(name, ("data", "", None))
+        if name in FIGURES and means[x].nunique() > 1:
             parts.append(f"![R2 by {label}]({x}.png)\n")
     everything = cell_means(results, dict.fromkeys(s for make in TABLES.values() for s in make()))
     parts.append("## What holds\n\n" + "\n".join(f"- {sentence}" for sentence in conclusions(everything)) + "\n")
@@ -279,7 +281,7 @@ def main() -> None:
     path.write_text(text(results, pd.read_csv(FOLDER / "printed.csv")), encoding="utf-8")
     for name, (x, label, chosen) in FIGURES.items():
         means = cell_means(results, TABLES[name]())
-        if len(means):
+        if means[x].nunique() > 1:
             figure(chosen(means), x, label, FOLDER / f"{x}.png")
     print(f"written: {path.name}")
 
