@@ -38,9 +38,8 @@ def dropout(x: Tensor, rate: float, generator: Generator | None) -> Tensor:
     limit = round(rate * 256)
     if generator is None or limit == 0:
         return x
-    words = torch.empty(-(-x.numel() // 7), dtype=torch.int64, device=x.device).random_(generator=generator)
-    # The highest byte of a word holds 63 - 56 = 7 random bits only.
-    bytes_ = words.view(torch.uint8).view(-1, 8)[:, :7].reshape(-1)[: x.numel()].view(x.shape)
+    words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
+    bytes_ = words.random_(-(2**63), None, generator=generator).view(torch.uint8)[: x.numel()].view(x.shape)
     return x * (bytes_ >= limit).to(x.dtype).mul_(256 / (256 - limit))
 
 

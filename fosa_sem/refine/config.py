@@ -49,7 +49,7 @@ class RefinerConfig:
         Weight of the squared error of the hidden cells (standardised scale), greater than 0.
     weight_likelihood : float, default 1.0
         Weight of the mean negative log-likelihood of the hidden cells under the predicted distribution, at least 0.
-    weight_covariance : float, default 0.1
+    weight_covariance : float, default 0.01
         Weight of the squared error of the second moments of the completed rows, at least 0.
     weight_l1 : float, default 0.001
         Weight of the mean absolute network weight, at least 0.
@@ -94,7 +94,7 @@ class RefinerConfig:
     schedule: Literal["cosine", "constant"] = "cosine"
     weight_mse: float = 1.0
     weight_likelihood: float = 1.0
-    weight_covariance: float = 0.1
+    weight_covariance: float = 0.01
     weight_l1: float = 0.001
     hide_rate: tuple[float, float] = (0.05, 0.6)
     folds: int = 5
@@ -143,7 +143,8 @@ class RefinerConfig:
         """
         printed: dict[str, Any] = {
             "heads": 4, "width": 64, "epochs": 200, "dropout": 0.5, "learning_rate": 0.001, "schedule": "constant",
-            "components": 1, "weight_likelihood": 0.0, "batch_size": 64, "check_every": 10, "patience": None,
+            "components": 1, "weight_likelihood": 0.0, "weight_covariance": 0.1,
+            "batch_size": 64, "check_every": 10, "patience": None,
         }  # fmt: skip
         return cls(**(printed | changes))
 

@@ -205,7 +205,7 @@ class Team:
         self._data, self._remasker, self._generator, self._rng = data, remasker, generator, rng
         self._folds = torch.as_tensor(folds, device=data.z.device)
         self._probe = probe
-        self._optimizer = torch.optim.Adam(networks.parameters(), lr=config.learning_rate)
+        self._optimizer = torch.optim.Adam(networks.parameters(), lr=config.learning_rate, fused=True)
         self._sums, self._steps = torch.zeros(len(PARTS) + 1, device=data.z.device), 0
 
     @property
@@ -367,10 +367,11 @@ def learning_rate(epoch: int, n: int, config: RefinerConfig) -> float:
 def _clip_gradients(networks: AttentionNetworks) -> None:
     """Limit the norm of each network's gradient."""
     gradients = [weight.grad for weight in networks.parameters() if weight.grad is not None]
-    norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()
-    factor = (MAX_GRADIENT_NORM / norm.clamp(min=1e-12)).clamp(max=1.0)
-    for g in gradients:
-        g.mul_(factor.view(-1, *[1] * (g.dim() - 1)))
+    norm = torch.cat([g.flatten(1) for g in gradients], dim=1).norm(dim=1)
+    if bool((norm > MAX_GRADIENT_NORM).any()):
+        factor = (MAX_GRADIENT_NORM / norm.clamp(min=1e-12)).clamp(max=1.0)
+        for g in gradients:
+            g.mul_(factor.view(-1, *[1] * (g.dim() - 1)))
 
 
 def batches(

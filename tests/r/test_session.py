@@ -179,6 +179,7 @@ print(sorted(k for k in changed if not k.startswith(("R_", "PYTHON_SESSION"))))
 
     def test_other_threads_may_call(self, one_factor: pd.DataFrame) -> None:
         found: list[float] = []
+        before = signal.getsignal(signal.SIGINT)
 
         def fit() -> None:
             found.append(fit_lavaan(MODEL, one_factor, missing="ml", tables=["logLik"])["logLik"]["value"].iloc[0])
@@ -190,7 +191,7 @@ print(sorted(k for k in changed if not k.startswith(("R_", "PYTHON_SESSION"))))
             thread.join()
         assert len(found) == 3
         assert len(set(found)) == 1
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.r

@@ -35,7 +35,6 @@ BAD = [
     ("hide_rate", (0.1,), "two numbers"),
     ("hide_rate", 0.3, "two numbers"),
     ("folds", 1, "at least 2"),
-    ("folds", 0, "at least 2, or None"),
     ("batch_size", 0, "at least 1"),
     ("rows_per_epoch", 0, "at least 1"),
     ("check_every", 0, "at least 1"),
