@@ -447,7 +447,7 @@ def _check_refiner(refiner: object) -> None:
 def _refiner_config(
     refiner: Literal["attention"] | RefinerConfig | None, completion: Completion, seed: int
 ) -> RefinerConfig | None:
-    return RefinerConfig.suited(int(completion.observed.sum()), seed=seed) if refiner == "attention" else refiner
+    return RefinerConfig.suited(completion.observed, seed=seed) if refiner == "attention" else refiner
 
 
 def _gates(refiner: FittedRefiner, completion: Completion) -> pd.DataFrame:

@@ -183,7 +183,7 @@ def columns_of_model(model: str, data: pd.DataFrame, group: str | None = None) -
 def _base(variant: Variant, config: RefinerConfig | None, completion: Completion) -> RefinerConfig:
     if variant.base == "paper":
         return RefinerConfig.paper()
-    return config or RefinerConfig.suited(int(completion.observed.sum()))
+    return config or RefinerConfig.suited(completion.observed)
 
 
 def _refined(completion: Completion, levels: Mapping[str, FloatArray], config: RefinerConfig, start: str) -> Completion:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
-from torch.nn.functional import gelu, layer_norm
+from torch.nn.functional import embedding, gelu, layer_norm
 
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.remasking import MaskedRows
@@ -166,7 +166,7 @@ class AttentionNetworks(nn.Module):
     outputs : int
         Length of a cell's output.
     config : RefinerConfig
-        Gives ``width``, ``heads``, ``layers``, ``dropout`` and ``attention_prior``.
+        Gives ``width``, ``heads``, ``layers``, ``bins``, ``dropout`` and ``attention_prior``.
     networks : int
         K.
     generator : torch.Generator
@@ -178,7 +178,8 @@ class AttentionNetworks(nn.Module):
     Notes
     -----
     The token of variable j is [value or conditional mean, conditional sd, missing flag] times input weights
-    of its own, plus an embedding of its own. Its output weights are its own too.
+    of its own, plus an embedding of its own, plus that of the bin of a shown value (0 at first); the limits of the bins
+    are kept with the parameters, in ``edges``. Its output weights are its own too.
     """
 
     def __init__(
@@ -190,6 +191,11 @@ class AttentionNetworks(nn.Module):
         self.rate = config.dropout
         self.read_in = uniform((networks, p, FEATURES, width), FEATURES, generator)
         self.embedding = uniform((networks, 1, p, width), EMBEDDING_FAN, generator)
+        self.edges: Tensor
+        self.steps = None
+        if config.bins > 1:
+            self.register_buffer("edges", torch.zeros(networks, p, config.bins - 1, device=device))
+            self.steps = nn.Parameter(torch.zeros(networks, p, config.bins, width, device=device))
         self.blocks = nn.ModuleList(AttentionBlock(config, networks, generator) for _ in range(config.layers))
         self.inner = Linear(networks, width, width, generator)
         self.read_out = uniform((networks, p, width, outputs), width, generator)
@@ -205,7 +211,16 @@ class AttentionNetworks(nn.Module):
         features = torch.stack([value, rows.sd, rows.hidden.to(value.dtype)], dim=-1)  # (K or 1, n, p, features)
         networks = self.read_in.shape[0]
         x = torch.einsum("knpf,kpfw->knpw", features.expand(networks, -1, -1, -1), self.read_in) + self.embedding
+        if self.steps is not None:
+            x = x + self._step_of(value, rows.hidden, self.steps)
         return x.flatten(1, 2)
+
+    def _step_of(self, value: Tensor, hidden: Tensor, steps: Tensor) -> Tensor:
+        """What the bin that a shown value lies in adds to its token, shape (K, n, p, width)."""
+        networks, p, bins, width = steps.shape
+        place = (value[..., None] >= self.edges[:, None]).sum(dim=-1)  # (K, n, p)
+        table = torch.arange(networks * p, device=value.device).view(networks, 1, p) * bins
+        return embedding(table + place, steps.view(-1, width)) * ~hidden[..., None]
 
     def attention_bias(self, layer: int) -> Tensor | None:
         """What the prior adds to the scores of a layer, shape (K, heads, p, p)."""

@@ -8,14 +8,22 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fosa_sem.errors import OptionError
 
 LARGE: dict[str, Any] = {
-    "folds": 2, "batch_size": 1024, "rows_per_epoch": 4096, "epochs": 100, "check_every": 20, "patience": None,
-    "learning_rate": 0.004, "dropout": 0.0, "weight_likelihood": 0.03,
+    "batch_size": 1024, "rows_per_epoch": 4096, "epochs": 160, "check_every": 20, "patience": None,
+    "learning_rate": 0.004, "weight_likelihood": 0.03, "bins": 16,
 }  # fmt: skip
 """Options for more observed cells than ..."""
 SMALL_CELLS = 50_000
+HUGE: dict[str, Any] = LARGE | {"folds": 2, "epochs": 60}
+"""Options for more observed cells than ..."""
+LARGE_CELLS = 500_000
+LARGE_TOKENS, LEAST_ROWS = 5120, 128
+"""Cells in a step of each network for large data, and rows at the least."""
 DEVICES = ("auto", "cpu", "cuda")
 SCHEDULES = ("cosine", "constant")
 
@@ -24,8 +32,7 @@ SCHEDULES = ("cosine", "constant")
 class RefinerConfig:
     """Options of the attention refiner, checked when the record is made.
 
-    The defaults are those that did best on small data, `large` has those for many rows, `suited` takes the one or the
-    other, and `paper` gives the FOSA paper's.
+    The defaults are those that did best on small data; `suited` has others for large data, `paper` the FOSA paper's.
 
     Attributes
     ----------
@@ -37,6 +44,10 @@ class RefinerConfig:
         Attention blocks, at least 1. The second makes products of other variables possible.
     components : int, default 3
         Normal distributions in the mixture that a continuous cell's prediction is, at least 1.
+    bins : int, default 1
+        Each shown value adds to its token what is learned for the bin that it lies in, of so many with about as many
+        observed values each: steps that a smooth function of the value can hardly follow, in counts with many zeros
+        say. 1 does without.
     epochs : int, default 250
         Passes over the rows, at least 1; an upper bound where ``patience`` is given.
     dropout : float, default 0.1
@@ -88,6 +99,7 @@ class RefinerConfig:
     width: int = 32
     layers: int = 2
     components: int = 3
+    bins: int = 1
     epochs: int = 250
     dropout: float = 0.1
     learning_rate: float = 0.005
@@ -108,27 +120,26 @@ class RefinerConfig:
     seed: int = 0
 
     @classmethod
-    def large(cls, **changes: Any) -> RefinerConfig:
-        """Options for many rows, where corrections are small beside the noise of a step and few networks are enough.
+    def suited(cls, observed: NDArray[np.bool_], **changes: Any) -> RefinerConfig:
+        """Options for the size of the data: what ``refiner="attention"`` means.
+
+        Up to 50,000 observed cells, the defaults. Beyond, where corrections are small beside the noise of a step:
+        batches of 1,024 rows (fewer of more than 5 variables), 160 epochs without early stopping, bins, less weight
+        on the likelihood. Beyond 500,000, two networks and 60 epochs of the same, to save time.
 
         Parameters
         ----------
+        observed : ndarray of bool, shape (n, p)
+            Which cells are observed.
         **changes
             Options to change.
         """
-        return cls(**(LARGE | changes))
-
-    @classmethod
-    def suited(cls, observed_cells: int, **changes: Any) -> RefinerConfig:
-        """`large` beyond 50,000 observed cells, else the defaults: what ``refiner="attention"`` means.
-
-        Parameters
-        ----------
-        observed_cells : int
-        **changes
-            Options to change.
-        """
-        return cls.large(**changes) if observed_cells > SMALL_CELLS else cls(**changes)
+        cells = int(observed.sum())
+        if cells <= SMALL_CELLS:
+            return cls(**changes)
+        rows = min(LARGE["batch_size"], max(LEAST_ROWS, LARGE_TOKENS // observed.shape[1]))
+        size = {"batch_size": rows, "rows_per_epoch": 4 * rows}
+        return cls(**((LARGE if cells <= LARGE_CELLS else HUGE) | size | changes))
 
     @classmethod
     def paper(cls, **changes: Any) -> RefinerConfig:
@@ -149,7 +160,17 @@ class RefinerConfig:
         return cls(**(printed | changes))
 
     def __post_init__(self) -> None:
-        for name in ("heads", "width", "layers", "components", "epochs", "batch_size", "rows_per_epoch", "check_every"):
+        for name in (
+            "heads",
+            "width",
+            "layers",
+            "components",
+            "bins",
+            "epochs",
+            "batch_size",
+            "rows_per_epoch",
+            "check_every",
+        ):
             _check_count(name, getattr(self, name), minimum=1)
         _check_count("seed", self.seed, minimum=0)
         _check_count("folds", self.folds, minimum=2)

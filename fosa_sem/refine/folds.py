@@ -154,3 +154,12 @@ def _cells_of_fold(fold: Tensor, k: int, most: int) -> Tensor:
     cells = torch.stack([row, column], dim=1)
     step = max(1, -(-len(cells) // max(1, most)))
     return cells[::step]
+
+
+def quantile_edges(data: TrainingData, bins: int) -> Tensor:
+    """Limits of bins with about as many observed values each, shape (p, bins - 1); ties leave some bins empty."""
+    shares = np.arange(1, bins) / bins
+    z, observed = data.z.cpu().numpy(), data.observed.cpu().numpy()
+    columns = [z[seen, j] for j, seen in enumerate(observed.T)]
+    edges = np.array([np.quantile(one, shares) if one.size else np.zeros(bins - 1) for one in columns])
+    return torch.as_tensor(edges, dtype=torch.float32, device=data.z.device)

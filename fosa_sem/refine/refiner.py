@@ -16,7 +16,7 @@ from fosa_sem.imputation.completion import Completion, FloatArray, GaussianRule
 from fosa_sem.refine.attention import Weights
 from fosa_sem.refine.calibration import calibrate
 from fosa_sem.refine.config import RefinerConfig
-from fosa_sem.refine.folds import Blocks, TrainingData, make_probe, training_data
+from fosa_sem.refine.folds import Blocks, TrainingData, make_probe, quantile_edges, training_data
 from fosa_sem.refine.form import Form, find_device
 from fosa_sem.refine.gate import decide_gates
 from fosa_sem.refine.heads import FLOOR, Prediction
@@ -323,6 +323,8 @@ def _teams(form: Form, data: TrainingData, remasker: Remasker, config: RefinerCo
         rng = np.random.default_rng([seed, 1, k])
         generator = torch.Generator(device=form.device).manual_seed(int(rng.integers(2**62)))
         networks = form.untrained(len(own), generator)
+        if config.bins > 1:
+            networks.edges.copy_(quantile_edges(data, config.bins))
         probe = make_probe(data, remasker, own.tolist(), MAX_CHOOSING_CELLS // config.folds)
         teams.append(Team(networks, form.heads, own.tolist(), probe, data, remasker, config, generator, rng))
     return teams

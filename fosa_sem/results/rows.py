@@ -217,7 +217,7 @@ def _trained(refiner: object, results: FitRows, seed: int) -> FittedRefiner:
     if isinstance(refiner, FittedRefiner):
         return refiner
     completion = results.impute()
-    config = RefinerConfig.suited(int(completion.observed.sum()), seed=seed) if refiner == "attention" else refiner
+    config = RefinerConfig.suited(completion.observed, seed=seed) if refiner == "attention" else refiner
     if not isinstance(config, RefinerConfig):
         raise OptionError(f"refiner must be 'attention', a RefinerConfig, a FittedRefiner or None, got {refiner!r}")
     return AttentionRefiner(config=config).fit(completion)

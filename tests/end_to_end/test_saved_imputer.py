@@ -22,7 +22,7 @@ from fosa_sem.persistence.records import _checksum, load_records, save_records
 
 TESTS = [f"x{i}" for i in range(1, 10)]
 MODEL = "visual =~ x1 + x2 + x3\ntextual =~ x4 + x5 + x6\nspeed =~ x7 + x8 + x9"
-SHORT = RefinerConfig(epochs=4, width=8, heads=2, layers=1, folds=2)
+SHORT = RefinerConfig(epochs=4, width=8, heads=2, layers=1, folds=2, bins=4)
 
 
 @pytest.fixture(scope="module")

@@ -131,6 +131,21 @@ def test_networks_are_of_their_own():
     assert all((weight.grad[1] == 0).all() for weight in networks.parameters())
 
 
+def test_bins_add_nothing_at_first_and_then_what_was_learned_for_the_bin_of_a_shown_value():
+    plain, binned = make_networks(), make_networks(bins=4)
+    binned.edges.copy_(torch.tensor([-0.5, 0.0, 0.5]).expand(2, 3, 3))
+    value = torch.tensor([-2.0, -0.5, 0.1, 3.0])[None, :, None].expand(2, 4, 3)  # a value at a limit is above it
+    shown = MaskedRows(value=value, sd=torch.zeros(2, 4, 3), hidden=torch.zeros(2, 4, 3, dtype=torch.bool))
+    hidden = MaskedRows(value=value, sd=torch.ones(2, 4, 3), hidden=torch.ones(2, 4, 3, dtype=torch.bool))
+    assert torch.equal(binned.tokens(shown), plain.tokens(shown))
+    with torch.no_grad():
+        binned.steps.copy_(torch.arange(2 * 3 * 4.0).view(2, 3, 4, 1).expand(-1, -1, -1, 8))
+    added = (binned.tokens(shown) - plain.tokens(shown)).view(2, 4, 3, 8)
+    expected = torch.arange(24.0).view(2, 3, 4).transpose(1, 2)[..., None].expand(-1, -1, -1, 8)
+    assert_allclose(added.detach(), expected, atol=1e-5)
+    assert torch.equal(binned.tokens(hidden), plain.tokens(hidden))
+
+
 def test_outliers_are_cut_at_the_input():
     rows = make_masked()
     far = MaskedRows(value=torch.full((2, 20, 3), 1e6), sd=rows.sd, hidden=rows.hidden)

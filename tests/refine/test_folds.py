@@ -8,7 +8,7 @@ import torch
 from completions import complete, gaussian
 from numpy.testing import assert_allclose
 
-from fosa_sem.refine.folds import NO_FOLD, assign_folds, make_probe, training_data
+from fosa_sem.refine.folds import NO_FOLD, TrainingData, assign_folds, make_probe, quantile_edges, training_data
 from fosa_sem.refine.form import observed_scaling
 from fosa_sem.refine.remasking import Remasker
 
@@ -98,3 +98,18 @@ def test_folds_without_a_cell_give_nothing_valid():
     assert not probe.valid.any()
     beside = make_probe(data, remasker, [0, 5], 20)
     assert beside.valid.any(dim=1).tolist() == [True, False]
+
+
+def test_limits_of_bins_are_quantiles_of_observed_values():
+    z = np.random.default_rng(0).normal(size=(1000, 3))
+    observed = np.ones((1000, 3), dtype=bool)
+    observed[::2, 1], observed[:, 2] = False, False
+    none = torch.zeros(1000, 3, dtype=torch.int64)
+    data = TrainingData(
+        z=torch.as_tensor(np.where(observed, z, 0.0)), observed=torch.as_tensor(observed), group=none[:, 0], fold=none,
+        owner=torch.arange(3),
+    )  # fmt: skip
+    edges = quantile_edges(data, 4)
+    assert_allclose(edges[0], np.quantile(z[:, 0], [0.25, 0.5, 0.75]), rtol=1e-6)
+    assert_allclose(edges[1], np.quantile(z[1::2, 1], [0.25, 0.5, 0.75]), rtol=1e-6)
+    assert (edges[2] == 0).all()

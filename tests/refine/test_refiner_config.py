@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from fosa_sem.errors import OptionError
@@ -16,6 +17,7 @@ BAD = [
     ("width", -64, "at least 1"),
     ("layers", 0, "at least 1"),
     ("components", 0, "at least 1"),
+    ("bins", 0, "at least 1"),
     ("epochs", 0, "at least 1"),
     ("epochs", "many", "an integer"),
     ("dropout", 1.0, r"\[0, 1\)"),
@@ -91,3 +93,19 @@ def test_config_does_not_import_torch():
     code = "import fosa_sem.refine.config, sys; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("rows", "p", "folds", "batch_size"),
+    [(10_000, 5, 5, 128), (10_001, 5, 5, 1024), (10_000, 20, 5, 256), (100_001, 5, 2, 1024)],
+)
+def test_options_follow_the_size_of_the_data(rows, p, folds, batch_size):
+    config = RefinerConfig.suited(np.ones((rows, p), dtype=bool), seed=3)
+    assert (config.folds, config.batch_size, config.seed) == (folds, batch_size, 3)
+    assert RefinerConfig.suited(np.ones((rows, p), dtype=bool), folds=4).folds == 4
+
+
+def test_missing_cells_do_not_count_for_the_size_of_the_data():
+    observed = np.zeros((20_000, 5), dtype=bool)
+    observed[:10_000] = True
+    assert RefinerConfig.suited(observed) == RefinerConfig()
