@@ -15,6 +15,8 @@ from fosa_sem.imputation.completion import BoolArray, Completion
 from fosa_sem.refine.remasking import MaskedRows, Remasker, Scaling
 
 NO_FOLD = -1
+# Copies of rows at a time: each has regressions, p x p numbers, of its own.
+CHUNK = 2048
 Blocks = Sequence[Sequence[str]]
 """Variables that are known together or not at all, such as the indicators of a nominal variable."""
 
@@ -138,14 +140,24 @@ def make_probe(data: TrainingData, remasker: Remasker, folds: Sequence[int], mos
     padded = torch.stack([torch.cat([one, one.new_zeros(length - len(one), 2)]) for one in cells])
     valid = torch.stack([torch.arange(length, device=one.device) < len(one) for one in cells])
     row, column = padded.unbind(dim=2)
-    shown = data.observed[row] & (data.owner[column][..., None] != data.owner)
-    masked, _ = remasker(data.z[row], shown, data.group[row])
+    masked = MaskedRows.joined(
+        [
+            _hidden_alone(data, remasker, *cells)
+            for cells in zip(torch.split(row, CHUNK, 1), torch.split(column, CHUNK, 1), strict=True)
+        ]
+    )
 
     def own(table: Tensor) -> Tensor:
         return table.gather(2, column[..., None])[..., 0]
 
     residual = own(data.z[row]).float() - own(masked.value)
     return Probe(rows=masked, row=row, column=column, residual=residual, sd=own(masked.sd), valid=valid)
+
+
+def _hidden_alone(data: TrainingData, remasker: Remasker, row: Tensor, column: Tensor) -> MaskedRows:
+    """Copies of rows with one cell, or its block, hidden."""
+    shown = data.observed[row] & (data.owner[column][..., None] != data.owner)
+    return remasker(data.z[row], shown, data.group[row])[0]
 
 
 def _cells_of_fold(fold: Tensor, k: int, most: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from fosa_sem.refine.config import RefinerConfig
 FLOOR = 0.02
 LOG_SCALE_LIMITS = (-5.0, 2.0)
 PER_COMPONENT = 3
+HALF_LOG_2PI = math.log(2 * math.pi) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,7 @@ class Mixture:
     def log_density(self, residual: Tensor) -> Tensor:
         """Log density of values given as residuals."""
         z = (residual[..., None] - self.mean) * (-self.log_scale).exp()
-        return (self.log_weight - self.log_scale - z.square() / 2).logsumexp(dim=-1) - 0.918938533204673
+        return (self.log_weight - self.log_scale - z.square() / 2).logsumexp(dim=-1) - HALF_LOG_2PI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fosa_sem.errors import DataError
 from fosa_sem.imputation.completion import BoolArray, Completion, FloatArray
 from fosa_sem.refine.attention import AttentionBlock, AttentionNetworks
-from fosa_sem.refine.folds import NO_FOLD, Probe, make_probe, owners, training_data
+from fosa_sem.refine.folds import NO_FOLD, Probe, make_probe, owners
 from fosa_sem.refine.form import Form, partial_correlations
-from fosa_sem.refine.refiner import FittedRefiner
+from fosa_sem.refine.refiner import FittedRefiner, folded_data
 from fosa_sem.refine.remasking import MaskedRows, Remasker
 from fosa_sem.refine.training import predict, probe_correction
 
@@ -226,12 +225,10 @@ class _HeldOut:
     @classmethod
     def of(cls, refiner: FittedRefiner, completion: Completion, cells: int, only: int | None = None) -> _HeldOut:
         """Cells of all variables, or of one."""
-        if completion.variables != refiner.variables:
-            raise DataError(f"the refiner was trained on {list(refiner.variables)}, not {list(completion.variables)}")
-        weights, rng = refiner.weights, np.random.default_rng([refiner.config.seed, 0])  # as in training
-        folds = refiner.config.folds
+        refiner.check(completion)
+        weights, folds = refiner.weights, refiner.config.folds
         form = Form.from_parts(refiner.rule, refiner.scaling, refiner.config, refiner.levels)
-        data = training_data(completion, refiner.scaling, folds, rng, form.device, refiner.blocks)
+        data = folded_data(completion, form, refiner.blocks)
         if only is not None:
             fold = torch.full_like(data.fold, NO_FOLD)
             fold[:, only] = data.fold[:, only]

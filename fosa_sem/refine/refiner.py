@@ -113,12 +113,11 @@ class AttentionRefiner:
         favours the conditional mean over the correction, so that it makes the gates cautious. So does that
         single networks are judged but their average is used.
         """
-        folds, seed = self.config.folds, self.config.seed
+        folds = self.config.folds
         form = Form.of(completion, self.config, self.levels)
-        rng = np.random.default_rng([seed, 0])
-        data = training_data(completion, form.scaling, folds, rng, form.device, self.blocks)
+        data = folded_data(completion, form, self.blocks)
         remasker = Remasker(completion.rule, form.scaling, form.device)
-        weights, history = _train(form, data, remasker, seed, progress=progress)
+        weights, history = _train(form, data, remasker, self.config.seed, progress=progress)
         judged = judge(form, weights, make_probe(data, remasker, range(folds), MAX_JUDGING_CELLS // folds))
         gates = decide_gates(completion.variables, judged.column, judged.residual, judged.correction)
         if not self.config.gated:
@@ -209,7 +208,7 @@ class FittedRefiner:
         The result for a row depends on neither the order of the rows nor on repeated rows; other rows in the
         table can move its correction by float32 rounding.
         """
-        self._check(completion)
+        self.check(completion)
         gate = self.gates["gate"].to_numpy(dtype=np.float64)
         cells = _correctable(completion) & (gate > 0)
         rows = np.flatnonzero(cells.any(axis=1))
@@ -239,7 +238,7 @@ class FittedRefiner:
         DataError, OptionError
             As of `refine`.
         """
-        self._check(completion)
+        self.check(completion)
         gate = self.gates["gate"].to_numpy(dtype=np.float64)
         return predictive(
             completion, gate, self.calibration, self.levels, FLOOR * self.scaling.sd, self._network_cells(completion),
@@ -263,7 +262,8 @@ class FittedRefiner:
 
         return self._predict(self.weights, masked, read)
 
-    def _check(self, completion: Completion) -> None:
+    def check(self, completion: Completion) -> None:
+        """Refuse a completion of other variables, or of the same in another order, by a DataError."""
         if completion.variables != self.variables:
             raise DataError(
                 f"the refiner was trained on the columns {list(self.variables)}, the completion has "
@@ -298,6 +298,12 @@ class FittedRefiner:
         return predict(form.trained(weights), form.heads, rows, read)
 
 
+def folded_data(completion: Completion, form: Form, blocks: Blocks) -> TrainingData:
+    """The rows of a completion with their folds, which the seed of the options deals."""
+    rng = np.random.default_rng([form.config.seed, 0])
+    return training_data(completion, form.scaling, form.config.folds, rng, form.device, blocks)
+
+
 def _train(
     form: Form, data: TrainingData, remasker: Remasker, seed: int, *, progress: bool
 ) -> tuple[Weights | None, pd.DataFrame]:
@@ -318,13 +324,13 @@ def _train(
 
 def _teams(form: Form, data: TrainingData, remasker: Remasker, config: RefinerConfig, seed: int) -> list[Team]:
     """Two teams of folds, whatever the number of threads, so that it does not change the numbers."""
-    teams = []
+    teams, edges = [], quantile_edges(data, config.bins)
     for k, own in enumerate(np.array_split(np.arange(config.folds), TEAMS)):
         rng = np.random.default_rng([seed, 1, k])
         generator = torch.Generator(device=form.device).manual_seed(int(rng.integers(2**62)))
         networks = form.untrained(len(own), generator)
         if config.bins > 1:
-            networks.edges.copy_(quantile_edges(data, config.bins))
+            networks.edges.copy_(edges)
         probe = make_probe(data, remasker, own.tolist(), MAX_CHOOSING_CELLS // config.folds)
         teams.append(Team(networks, form.heads, own.tolist(), probe, data, remasker, config, generator, rng))
     return teams

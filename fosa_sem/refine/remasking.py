@@ -6,6 +6,7 @@ a fresh pattern, so here the regressions of a whole batch are solved together, o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,11 @@ class MaskedRows:
     def take(self, rows: slice) -> MaskedRows:
         """Return some of the rows."""
         return MaskedRows(value=self.value[:, rows], sd=self.sd[:, rows], hidden=self.hidden[:, rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[MaskedRows]) -> MaskedRows:
+        """Rows of the same networks, one part after the other."""
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts], dim=1) for name in cls.__slots__})
 
 
 class Remasker:
