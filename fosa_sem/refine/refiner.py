@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from fosa_sem.errors import DataError
 from fosa_sem.imputation.completion import Completion, FloatArray, GaussianRule
 from fosa_sem.refine.attention import Weights
-from fosa_sem.refine.calibration import calibrate
+from fosa_sem.refine.calibration import calibrate, calibrate_average
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.folds import Blocks, TrainingData, make_probe, quantile_edges, training_data
-from fosa_sem.refine.form import Form, find_device
+from fosa_sem.refine.form import Form
 from fosa_sem.refine.gate import decide_gates
 from fosa_sem.refine.heads import FLOOR, Prediction
-from fosa_sem.refine.judging import judge
+from fosa_sem.refine.judging import disagreement, judge
 from fosa_sem.refine.predictive import NetworkCells, Predictive, network_cells, predictive
 from fosa_sem.refine.remasking import MaskedRows, Remasker, Scaling
 from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predict, train
@@ -29,9 +29,9 @@ from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predict, trai
 MAX_JUDGING_CELLS = 100_000
 # Held-out cells that choose the epoch; more of them would cost more than they help.
 MAX_CHOOSING_CELLS = 10_000
+# Rows with missing cells that tell how far the networks differ.
+MAX_ROWS = 5000
 TEAMS = 2
-
-T = TypeVar("T")
 
 
 class Refinement(Protocol):
@@ -123,6 +123,9 @@ class AttentionRefiner:
         if not self.config.gated:
             gates["gate"] = 1.0
         gate = gates["gate"].to_numpy(dtype=np.float64)
+        calibration = calibrate(completion.variables, judged, gate, form.discrete)
+        some = np.flatnonzero(_correctable(completion).any(axis=1))
+        apart = disagreement(form, weights, _distinct(completion, some[:: -(-some.size // MAX_ROWS) or 1], form)[0])
         return FittedRefiner(
             variables=completion.variables,
             config=self.config,
@@ -132,7 +135,7 @@ class AttentionRefiner:
             rule=completion.rule,
             weights=weights,
             gates=gates,
-            calibration=calibrate(completion.variables, judged, gate, form.discrete),
+            calibration=calibrate_average(calibration, judged, gate, apart),
             history=history,
         )
 
@@ -251,7 +254,8 @@ class FittedRefiner:
         if self.weights is None or not rows.size:
             return []
         row, column = np.nonzero(~completion.observed)
-        masked, inverse = self._masked_rows(completion, rows)
+        form = self._form()
+        masked, inverse = _distinct(completion, rows, form)
         place = np.full(len(completion.values), -1)
         place[rows] = inverse
 
@@ -260,7 +264,7 @@ class FittedRefiner:
             at = place[row[cells]] - part.start, column[cells]
             return network_cells(prediction, cells, at, self.scaling.sd[column[cells]])
 
-        return self._predict(self.weights, masked, read)
+        return predict(form.trained(self.weights), form.heads, masked, read)
 
     def check(self, completion: Completion) -> None:
         """Refuse a completion of other variables, or of the same in another order, by a DataError."""
@@ -274,28 +278,13 @@ class FittedRefiner:
         self, weights: Weights, completion: Completion, rows: NDArray[np.intp]
     ) -> tuple[FloatArray, NDArray[np.intp]]:
         """Ungated corrections of distinct rows on the standardised scale, and where each of ``rows`` is among them."""
-        masked, inverse = self._masked_rows(completion, rows)
-        parts = self._predict(weights, masked, lambda _, one: one.correction.mean(dim=0).cpu().numpy())
-        return np.concatenate(parts).astype(np.float64), inverse
+        form = self._form()
+        masked, inverse = _distinct(completion, rows, form)
+        parts = predict(form.trained(weights), form.heads, masked, lambda _, one: one.correction.mean(dim=0))
+        return torch.cat(parts).cpu().numpy().astype(np.float64), inverse
 
-    def _masked_rows(self, completion: Completion, rows: NDArray[np.intp]) -> tuple[MaskedRows, NDArray[np.intp]]:
-        """Distinct rows as the networks see them, and where each of ``rows`` is among them."""
-        device = find_device(self.config)
-        hidden = ~completion.observed[rows]
-        value = self.scaling.standardise(completion.mean[rows])
-        sd = completion.sd[rows] / self.scaling.sd
-        first, inverse = _distinct_rows(np.hstack([np.where(hidden, np.nan, value), completion.group[rows, None]]))
-        masked = MaskedRows(
-            value=torch.as_tensor(value[first], dtype=torch.float32, device=device)[None],
-            sd=torch.as_tensor(sd[first], dtype=torch.float32, device=device)[None],
-            hidden=torch.as_tensor(hidden[first], device=device)[None],
-        )
-        return masked, inverse
-
-    def _predict(self, weights: Weights, rows: MaskedRows, read: Callable[[slice, Prediction], T]) -> list[T]:
-        """What the trained networks say of rows; see `training.predict`."""
-        form = Form.from_parts(self.rule, self.scaling, self.config, self.levels)
-        return predict(form.trained(weights), form.heads, rows, read)
+    def _form(self) -> Form:
+        return Form.from_parts(self.rule, self.scaling, self.config, self.levels)
 
 
 def folded_data(completion: Completion, form: Form, blocks: Blocks) -> TrainingData:
@@ -339,6 +328,20 @@ def _teams(form: Form, data: TrainingData, remasker: Remasker, config: RefinerCo
 def _correctable(completion: Completion) -> NDArray[np.bool_]:
     """Missing cells of rows in which something is observed."""
     return ~completion.observed & completion.observed.any(axis=1, keepdims=True)
+
+
+def _distinct(completion: Completion, rows: NDArray[np.intp], form: Form) -> tuple[MaskedRows, NDArray[np.intp]]:
+    """Distinct rows as the networks see them, and where each of ``rows`` is among them."""
+    hidden = ~completion.observed[rows]
+    value = form.scaling.standardise(completion.mean[rows])
+    sd = completion.sd[rows] / form.scaling.sd
+    first, inverse = _distinct_rows(np.hstack([np.where(hidden, np.nan, value), completion.group[rows, None]]))
+    masked = MaskedRows(
+        value=torch.as_tensor(value[first], dtype=torch.float32, device=form.device)[None],
+        sd=torch.as_tensor(sd[first], dtype=torch.float32, device=form.device)[None],
+        hidden=torch.as_tensor(hidden[first], device=form.device)[None],
+    )
+    return masked, inverse
 
 
 def _distinct_rows(inputs: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
