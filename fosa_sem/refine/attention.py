@@ -1,7 +1,8 @@
 """The networks: every variable a token, self-attention between a row's tokens, one output vector per cell.
 
 Several networks of one form, one per fold, are trained and applied together: each parameter and each activation has
-the networks as its first dimension, K, so that a step is one product of stacked matrices.
+the networks as its first dimension, K, so that a step is one product of stacked matrices. Tokens are columns, ordered
+by variable and then by row: rows lie close in memory, and heads are parts of the columns without moving anything.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
-from torch.nn.functional import embedding, gelu, layer_norm
+from torch.nn.functional import embedding, gelu
 
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.remasking import MaskedRows
 
 FEATURES = 3
+NORM_EPSILON = 1e-5
 # Embeddings start nearly equal: variables differ by their input weights first.
 EMBEDDING_FAN = 2500
 # Inputs beyond so many standard deviations are cut: a network must not extrapolate from an outlier.
@@ -50,21 +52,43 @@ def uniform(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Par
 
 
 class Linear(nn.Module):
-    """K affine maps, one per network."""
+    """K affine maps, one per network, of vectors that are columns."""
 
     def __init__(self, networks: int, inputs: int, outputs: int, generator: Generator) -> None:
         super().__init__()
-        self.weight = uniform((networks, inputs, outputs), inputs, generator)
-        self.bias = nn.Parameter(torch.zeros(networks, 1, outputs, device=generator.device))
+        self.weight = uniform((networks, outputs, inputs), inputs, generator)
+        self.bias = nn.Parameter(torch.zeros(networks, outputs, 1, device=generator.device))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (K, n, inputs) to (K, n, outputs)."""
-        return torch.baddbmm(self.bias, x, self.weight)
+        """Map (K, inputs, m) to (K, outputs, m)."""
+        return torch.baddbmm(self.bias, self.weight, x)
+
+
+class _Normalise(torch.autograd.Function):
+    """Columns with mean 0 and variance 1: torch's own wants them as rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        centred = x - x.mean(dim=1, keepdim=True)
+        precision = centred.square().mean(dim=1, keepdim=True).add_(NORM_EPSILON).rsqrt_()
+        y = centred.mul_(precision)
+        ctx.save_for_backward(y, precision)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        y, precision = ctx.saved_tensors
+        along = (gradient * y).mean(dim=1, keepdim=True)
+        return (gradient - gradient.mean(dim=1, keepdim=True)).addcmul_(y, along, value=-1).mul_(precision)
 
 
 def normalised(x: Tensor) -> Tensor:
-    """Each token with mean 0 and variance 1; the affine map that follows has what a learned scale would add."""
-    return layer_norm(x, x.shape[-1:])
+    """Each token, a column of (K, width, m), with mean 0 and variance 1.
+
+    The affine map that follows has what a learned scale would add.
+    """
+    y: Tensor = _Normalise.apply(x)  # type: ignore[no-untyped-call]
+    return y
 
 
 class AttentionBlock(nn.Module):
@@ -90,24 +114,32 @@ class AttentionBlock(nn.Module):
         self.contract = Linear(networks, 2 * width, width, generator)
 
     def forward(self, x: Tensor, p: int, bias: Tensor | None, generator: Generator | None) -> Tensor:
-        """Map the tokens of n rows of p variables, shape (K, n p, width), to tokens of the same shape."""
+        """Map the tokens of n rows of p variables, shape (K, width, p n), to tokens of the same shape."""
         x = x + dropout(self.merge(self._mix(self.project(normalised(x)), p, bias)), self.rate, generator)
-        value, gate = self.expand(normalised(x)).chunk(2, dim=-1)  # GEGLU: Shazeer (2020), eq. 6
+        value, gate = self.expand(normalised(x)).chunk(2, dim=1)  # GEGLU: Shazeer (2020), eq. 6
         inner: Tensor = self.contract(dropout(value * gelu(gate), self.rate, generator))
         return x + inner
 
     def _mix(self, projected: Tensor, p: int, bias: Tensor | None) -> Tensor:
         """Scaled dot-product attention between the p tokens of each row (Vaswani et al., 2017, eq. 1)."""
-        networks, tokens, _ = projected.shape
-        parts = projected.view(networks, tokens // p, p, 3, self.heads, -1)
+        parts = self._parts(projected, p)
         mixed = _attend_elementwise(parts, bias) if p <= FEW_VARIABLES else _attend_products(parts, bias)
-        return mixed.reshape(networks, tokens, -1)
+        return mixed.reshape(len(projected), -1, projected.shape[-1])
+
+    def _parts(self, projected: Tensor, p: int) -> Tensor:
+        """As (K, [query, key, value], heads, length, p, n)."""
+        networks, wide, tokens = projected.shape
+        return projected.view(networks, 3, self.heads, wide // (3 * self.heads), p, tokens // p)
 
     def attention(self, x: Tensor, p: int, bias: Tensor | None) -> Tensor:
         """The attention weights, shape (K, n, heads, p, p): of the token in the row to those in the columns."""
-        parts = self.project(normalised(x)).view(x.shape[0], -1, p, 3, self.heads, x.shape[-1] // self.heads)
-        query, key, _ = parts.permute(3, 0, 1, 4, 2, 5)
+        query, key, _ = _by_row(self._parts(self.project(normalised(x)), p))
         return _weights(query, key, bias)
+
+
+def _by_row(parts: Tensor) -> Tensor:
+    """From (K, 3, heads, length, p, n) to (3, K, n, heads, p, length)."""
+    return parts.permute(1, 0, 5, 2, 4, 3)
 
 
 def _weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
@@ -117,43 +149,43 @@ def _weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _attend_products(parts: Tensor, bias: Tensor | None) -> Tensor:
-    """Mix values of shape (K, n, p, [query, key, value], heads, length) by matrix products."""
-    query, key, value = parts.permute(3, 0, 1, 4, 2, 5)
+    """Mix values of shape (K, [query, key, value], heads, length, p, n) by matrix products."""
+    query, key, value = _by_row(parts)
     mixed: Tensor = _weights(query, key, bias) @ value
-    return mixed.transpose(2, 3)
+    return mixed.permute(0, 2, 4, 3, 1)
 
 
 def _attend_elementwise(parts: Tensor, bias: Tensor | None) -> Tensor:
     """The same by sums over small dimensions, with rows in the dimension that lies close in memory."""
-    query, key, value = parts.permute(3, 0, 4, 5, 2, 1).contiguous()  # (K, heads, length, p, n)
-    mixed: Tensor = _SmallAttention.apply(query / math.sqrt(query.shape[2]), key, value, bias)  # type: ignore[no-untyped-call]
-    return mixed.permute(0, 4, 3, 1, 2)
+    mixed: Tensor = _SmallAttention.apply(parts, bias)  # type: ignore[no-untyped-call]
+    return mixed
 
 
 class _SmallAttention(torch.autograd.Function):
-    """Attention over few tokens; by hand, because the gradient that arrives must be laid out anew before it is used."""
+    """Attention over few tokens; by hand, so that the gradients of its three parts come in one piece."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-        scores = (query[:, :, :, :, None] * key[:, :, :, None]).sum(dim=2)
+    def forward(ctx: Any, parts: Tensor, bias: Tensor | None) -> Tensor:
+        query, key, value = parts.unbind(dim=1)
+        scores = (query[:, :, :, :, None] * key[:, :, :, None]).sum(dim=2).div_(math.sqrt(query.shape[2]))
         weights = (scores if bias is None else scores + bias[..., None]).softmax(dim=3)
-        ctx.save_for_backward(query, key, value, weights)
+        ctx.save_for_backward(parts, weights)
         return (weights[:, :, None] * value[:, :, :, None]).sum(dim=4)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        query, key, value, weights = ctx.saved_tensors
-        g = gradient.contiguous()[:, :, :, :, None]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        parts, weights = ctx.saved_tensors
+        query, key, value = parts.unbind(dim=1)
+        g = gradient[:, :, :, :, None]
         of_weights = (g * value[:, :, :, None]).sum(dim=2)
         inner = weights * of_weights
         of_scores = inner - weights * inner.sum(dim=3, keepdim=True)
-        spread = of_scores[:, :, None]
-        return (
-            (spread * key[:, :, :, None]).sum(dim=4),
-            (spread * query[:, :, :, :, None]).sum(dim=3),
-            (weights[:, :, None] * g).sum(dim=3),
-            of_scores.sum(dim=-1) if ctx.needs_input_grad[3] else None,
-        )
+        spread = (of_scores / math.sqrt(query.shape[2]))[:, :, None]
+        of_parts = torch.empty_like(parts)
+        torch.sum(spread * key[:, :, :, None], dim=4, out=of_parts[:, 0])
+        torch.sum(spread * query[:, :, :, :, None], dim=3, out=of_parts[:, 1])
+        torch.sum(weights[:, :, None] * g, dim=3, out=of_parts[:, 2])
+        return of_parts, of_scores.sum(dim=-1) if ctx.needs_input_grad[1] else None
 
 
 class AttentionNetworks(nn.Module):
@@ -206,14 +238,15 @@ class AttentionNetworks(nn.Module):
         self.strength = nn.Parameter(strengths) if use else None
 
     def tokens(self, rows: MaskedRows) -> Tensor:
-        """The tokens that enter the first block, shape (K, n p, width)."""
+        """The tokens that enter the first block, shape (K, width, p n)."""
         value = rows.value.clamp(-INPUT_LIMIT, INPUT_LIMIT)
-        features = torch.stack([value, rows.sd, rows.hidden.to(value.dtype)], dim=-1)  # (K or 1, n, p, features)
+        features = torch.stack([value, rows.sd, rows.hidden.to(value.dtype)], dim=1)  # (K or 1, features, n, p)
         networks = self.read_in.shape[0]
-        x = torch.einsum("knpf,kpfw->knpw", features.expand(networks, -1, -1, -1), self.read_in) + self.embedding
+        x = torch.einsum("kfnp,kpfw->kwpn", features.expand(networks, -1, -1, -1), self.read_in)
+        x = x + self.embedding.permute(0, 3, 2, 1)
         if self.steps is not None:
-            x = x + self._step_of(value, rows.hidden, self.steps)
-        return x.flatten(1, 2)
+            x = x + self._step_of(value, rows.hidden, self.steps).permute(0, 3, 2, 1)
+        return x.flatten(2)
 
     def _step_of(self, value: Tensor, hidden: Tensor, steps: Tensor) -> Tensor:
         """What the bin that a shown value lies in adds to its token, shape (K, n, p, width)."""
@@ -247,7 +280,7 @@ class AttentionNetworks(nn.Module):
         for layer, block in enumerate(self.blocks):
             x = block(x, p, self.attention_bias(layer), generator)
         x = dropout(gelu(self.inner(normalised(x))), self.rate, generator)
-        x = x.view(len(x), -1, p, x.shape[-1]).transpose(1, 2)  # (K, p, n, width)
+        x = x.view(*x.shape[:2], p, -1).permute(0, 2, 3, 1)  # (K, p, n, width)
         out: Tensor = (x @ self.read_out + self.bias).transpose(1, 2)
         return out
 

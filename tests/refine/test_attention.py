@@ -41,7 +41,7 @@ def test_attention_by_sums_equals_attention_by_products_with_gradients(p, with_b
     def normal(*shape):
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    parts, bias, weight = normal(2, 5, p, 3, 4, 6), normal(2, 4, p, p), normal(2, 5, p, 4, 6)
+    parts, bias, weight = normal(2, 3, 4, 6, p, 5), normal(2, 4, p, p), normal(2, 4, 6, p, 5)
     inputs = [parts.requires_grad_(), bias.requires_grad_()] if with_bias else [parts.requires_grad_()]
     found = []
     for attend in (attention._attend_elementwise, attention._attend_products):
@@ -55,13 +55,17 @@ def test_attention_by_sums_equals_attention_by_products_with_gradients(p, with_b
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_gradients_of_attention_by_sums_are_those_of_differences(with_bias):
     generator = torch.Generator().manual_seed(0)
-    query, key, value = torch.randn((3, 1, 2, 3, 3, 2), generator=generator, dtype=torch.float64)
+    parts = torch.randn((1, 3, 2, 3, 3, 2), generator=generator, dtype=torch.float64)
     bias = torch.randn((1, 2, 3, 3), generator=generator, dtype=torch.float64) if with_bias else None
-    given = [query, key, value, *([bias] if with_bias else [])]
-    inputs = [one.requires_grad_() for one in given]
-    assert torch.autograd.gradcheck(
-        lambda q, k, v, *b: attention._SmallAttention.apply(q, k, v, b[0] if b else None), inputs
-    )
+    inputs = [one.requires_grad_() for one in ([parts, bias] if with_bias else [parts])]
+    assert torch.autograd.gradcheck(lambda x, *b: attention._SmallAttention.apply(x, b[0] if b else None), inputs)
+
+
+def test_tokens_are_normalised_with_gradients():
+    x = torch.randn((2, 6, 5), generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    by_torch = torch.nn.functional.layer_norm(x.mT, (6,)).mT
+    assert_allclose(attention.normalised(x).detach(), by_torch.detach(), rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(attention.normalised, [x])
 
 
 def test_both_ways_of_attention_give_the_networks_the_same_outputs(monkeypatch):
@@ -87,8 +91,8 @@ def test_attention_weights_sum_to_one_and_mix_the_values():
     assert weights.shape == (2, 20, 2, 3, 3)
     assert_allclose(weights.sum(dim=-1).detach(), 1.0, rtol=1e-5)
     projected = block.project(attention.normalised(x))
-    value = projected.view(2, 20, 3, 3, 2, 4)[:, :, :, 2].transpose(2, 3)
-    expected = (weights @ value).transpose(2, 3).reshape(2, 60, 8)
+    value = projected.view(2, 3, 2, 4, 3, 20)[:, 2].permute(0, 4, 1, 3, 2)  # (K, n, heads, p, length)
+    expected = (weights @ value).permute(0, 2, 4, 3, 1).reshape(2, 8, 60)
     assert_allclose(block._mix(projected, 3, None).detach(), expected.detach(), atol=1e-6)
 
 
@@ -140,8 +144,8 @@ def test_bins_add_nothing_at_first_and_then_what_was_learned_for_the_bin_of_a_sh
     assert torch.equal(binned.tokens(shown), plain.tokens(shown))
     with torch.no_grad():
         binned.steps.copy_(torch.arange(2 * 3 * 4.0).view(2, 3, 4, 1).expand(-1, -1, -1, 8))
-    added = (binned.tokens(shown) - plain.tokens(shown)).view(2, 4, 3, 8)
-    expected = torch.arange(24.0).view(2, 3, 4).transpose(1, 2)[..., None].expand(-1, -1, -1, 8)
+    added = (binned.tokens(shown) - plain.tokens(shown)).view(2, 8, 3, 4)
+    expected = torch.arange(24.0).view(2, 1, 3, 4).expand(-1, 8, -1, -1)
     assert_allclose(added.detach(), expected, atol=1e-5)
     assert torch.equal(binned.tokens(hidden), plain.tokens(hidden))
 
