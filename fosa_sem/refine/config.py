@@ -67,7 +67,7 @@ class RefinerConfig:
     hide_rate : (float, float), default (0.05, 0.6)
         Each row's share of observed cells hidden in a pass is drawn uniformly between these two,
         ``0 < low <= high < 1``.
-    folds : int, default 5
+    folds : int, default 6
         Parts of the observed cells, at least 2. Each is held out from the training of a network of its own, which
         alone speaks of it when the epoch and the gates are chosen. Missing cells get the networks' average.
     batch_size : int, default 128
@@ -109,7 +109,7 @@ class RefinerConfig:
     weight_covariance: float = 0.01
     weight_l1: float = 0.001
     hide_rate: tuple[float, float] = (0.05, 0.6)
-    folds: int = 5
+    folds: int = 6
     batch_size: int = 128
     rows_per_epoch: int = 512
     check_every: int = 25
