@@ -198,6 +198,10 @@ def _add_impute(subparsers: Any) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="table to write; formats as for DATA")
     _add_model_options(parser)
     _add_refiner_options(parser)
+    parser.add_argument(
+        "--fill", choices=("expected", "category"), default="expected",
+        help="what fills categories: the expected value (default) or the most probable category",
+    )  # fmt: skip
     _add_report_option(parser)
     parser.set_defaults(run=commands.impute)
 

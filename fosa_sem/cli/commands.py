@@ -54,8 +54,8 @@ def impute(args: argparse.Namespace) -> None:
     check_report(args.report)
     model, data = read_model(args.model), read_table(args.data)
     check_table_output(args.output, data)
-    imputer = make_imputer(args, model, args.seed).fit(data)
-    write_table(imputer.refined_.to_frame(), args.output)
+    imputer = make_imputer(args, model, args.seed).set_params(output=args.fill).fit(data)
+    write_table(imputer.transform(data), args.output)
     if args.report:
         imputer.report(args.report)
     print(filled_text(imputer))

@@ -87,6 +87,22 @@ def test_impute_writes_what_the_imputer_fills(folder: Path, capsys: Capture, suf
     assert names(folder) == {"data.csv", "model.txt", out}
 
 
+@pytest.mark.parametrize("fill", ["expected", "category"])
+def test_impute_fills_categories_as_asked(folder: Path, capsys: Capture, fill: str) -> None:
+    frame = pd.read_csv("data.csv")
+    frame["fast"] = np.where(frame["x9"] > frame["x9"].mean(), "yes", "no")
+    frame.loc[frame["x9"].isna() & frame["x7"].notna(), "fast"] = None
+    frame.to_csv("data.csv", index=False)
+    (folder / "model.txt").write_text("fast ~ x7 + x8", encoding="utf-8")
+    assert main(["impute", "model.txt", "data.csv", "-o", "out.csv", "--no-refine", "--fill", fill]) == 0
+    found, data = read_table("out.csv"), read_table("data.csv")
+    expected = FosaImputer("fast ~ x7 + x8", refiner=None, output=fill).fit_transform(data)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    whole = set(found["fast"].unique()) <= {"yes", "no"}
+    assert whole == (fill == "category")
+    capsys.readouterr()
+
+
 def test_impute_refines_by_the_given_seed(folder: Path, capsys: Capture) -> None:
     arguments = ["impute", "model.txt", "data.csv", "--epochs", "2", "--seed", "5", "-o"]
     assert main([*arguments, "a.csv", "--report", "a.txt"]) == 0
