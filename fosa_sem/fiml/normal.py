@@ -20,6 +20,7 @@ of s is n_k Sigma V_k d_k, and log|P_mm,k| = log|Sigma_oo,k| - log|Sigma|.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -137,19 +138,15 @@ def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray
 
 
 def _precision(cov: FloatArray) -> tuple[FloatArray, float]:
-    """Inverse and log-determinant, computed on the correlation scale."""
-    variances = cov.diagonal()
-    if not (variances > 0.0).all():  # also catches NaN
+    """Inverse and log-determinant."""
+    chol, failed = lapack.dpotrf(cov, lower=True)
+    logdet = math.nan if failed else 2.0 * float(np.log(chol.diagonal()).sum())
+    if not math.isfinite(logdet):  # also catches NaN, which the factorisation may let pass
         raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
-    scale = np.sqrt(variances)
-    units = scale * scale[:, None]
-    chol, failed = lapack.dpotrf(cov / units, lower=True)
-    if failed:
-        raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
-    half = lapack.dpotri(chol, lower=True)[0] / units  # the upper triangle is 0
+    half, _ = lapack.dpotri(chol, lower=True, overwrite_c=True)  # the upper triangle is 0
     P = half + half.T
     P.reshape(-1)[:: len(P) + 1] = half.diagonal()
-    return P, 2.0 * float(np.log(chol.diagonal() * scale).sum())
+    return P, logdet
 
 
 def _padded(matrix: FloatArray, width: int) -> FloatArray:
@@ -178,13 +175,15 @@ class _Solution(NamedTuple):
 
 
 def _solve(batches: list[Batch], padded: FloatArray, rows: FloatArray) -> _Solution:
-    logdet, total, solved = 0.0, np.zeros(padded.size), np.zeros_like(rows)
+    logdet, total, solved = 0.0, np.zeros(padded.size), np.zeros(rows.shape)
     for batch in batches:
         inverse, logdets = _invert(padded.take(batch.place))
         logdet += float(batch.n @ logdets)
-        total += np.bincount(batch.place.ravel(), weights=(batch.n * inverse).ravel(), minlength=padded.size)
+        total += np.bincount(batch.place.reshape(-1), (batch.n * inverse).reshape(-1), padded.size)
         each = inverse.take(batch.owner, axis=2)
         solved.reshape(-1)[batch.cells] = np.einsum("ijr,jr->ir", each, rows.take(batch.cells))
+    if not math.isfinite(logdet):
+        raise np.linalg.LinAlgError("the covariance matrix is numerically singular")
     return _Solution(logdet, total.reshape(padded.shape), solved)
 
 
@@ -203,6 +202,4 @@ def _invert(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
             blocks[j] = blocks[:, j] = row
             np.divide(-1.0, pivot, out=blocks[j, j])
         logdets = np.log(pivots).sum(axis=0)
-    if not np.isfinite(logdets).all():
-        raise np.linalg.LinAlgError("the covariance matrix is numerically singular")
     return np.negative(blocks, out=blocks), logdets
