@@ -40,6 +40,8 @@ class Climb:
     gradient : ndarray
     iterations : int
     converged : bool
+    regular : bool
+        Parameters still make a difference there: it is not on its way to nowhere.
     """
 
     point: FloatArray
@@ -47,6 +49,7 @@ class Climb:
     gradient: FloatArray
     iterations: int
     converged: bool
+    regular: bool = True
 
 
 def damped_newton(
@@ -154,4 +157,5 @@ def _bfgs_update(inverse: FloatArray, moved: FloatArray, change: FloatArray) -> 
         return inverse
     pulled = inverse @ change
     growth = (1.0 + float(change @ pulled) / curvature) / curvature
-    return inverse + growth * np.outer(moved, moved) - (np.outer(pulled, moved) + np.outer(moved, pulled)) / curvature
+    half = (0.5 * growth * moved - pulled / curvature)[:, None] * moved
+    return inverse + half + half.T

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fosa_sem.errors import ConvergenceError, ModelSpecificationError
 from fosa_sem.fiml.constrained import Constraints, nearest_admissible, positive_definite
 from fosa_sem.fiml.problem import FitProblem
+from fosa_sem.model.scaling import correlation
 from fosa_sem.syntax.table import ParameterTable, Row
 
 FloatArray = NDArray[np.float64]
@@ -192,12 +193,14 @@ def _unit_loadings(indicators: list[str], at: dict[str, int], cov: FloatArray) -
     seen = [i for i, name in enumerate(indicators) if name in at]
     if not seen:
         return pull
-    index = [at[indicators[i]] for i in seen]
-    block = cov[np.ix_(index, index)]
-    sd = np.sqrt(np.diag(block))
-    values, vectors = np.linalg.eigh(block / np.outer(sd, sd))
+    index = np.array([at[indicators[i]] for i in seen])
+    block = cov[index[:, None], index]
+    sd = np.sqrt(block.diagonal())
+    values, vectors = np.linalg.eigh(correlation(block))
     lead = vectors[:, -1] * math.sqrt(values[-1])
-    sign = np.where(lead < 0, -1.0, 1.0) * (-1.0 if lead[0] < 0 else 1.0)
+    if lead[0] < 0:
+        lead = -lead
     # A marker that hardly loads would blow up every other loading: keep all starts between .2 and .9.
-    pull[seen] = sign * np.clip(np.abs(lead), 0.2, 0.9) * sd
+    size = np.minimum(np.maximum(np.abs(lead), 0.2), 0.9)
+    pull[seen] = np.where(lead < 0, -size, size) * sd
     return pull

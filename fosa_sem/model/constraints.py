@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
+from scipy.linalg import lapack
 
 from fosa_sem.errors import ModelSpecificationError
 from fosa_sem.model.labels import label_values, row_jacobian, row_values
@@ -60,7 +61,9 @@ class EqualityConstraints:
         """The alpha nearest to theta in least squares."""
         if not self.rank:
             return theta - self.offset
-        return np.asarray(np.linalg.lstsq(self.basis, theta - self.offset, rcond=None)[0])
+        # The free parameters are rows of the identity in the basis, so that its normal equations are regular.
+        gram, right = self.basis.T @ self.basis, self.basis.T @ (theta - self.offset)
+        return np.asarray(lapack.dposv(gram, right, lower=True)[1])
 
     def expand(self, alpha: FloatArray) -> FloatArray:
         """Theta at alpha."""

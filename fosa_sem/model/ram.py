@@ -79,6 +79,8 @@ class RamMap:
         Where the free entries stand in that (both triangles of S), and their indices into theta.
     effects, covariances, intercepts : ndarray of int, shape (cells, 3), (cells, 3), (cells, 2)
         Rows (row, col, theta index) of the free entries of A and S (S: once per pair), (row, theta) of m.
+    depth : int
+        Effects in the longest chain of them; v or more where effects run in a circle.
     sample_mean : ndarray, shape (p,), or None
         Without a mean structure: the mean of the observed variables, whatever theta; that of latent ones is what
         observed predictors make of it.
@@ -93,6 +95,7 @@ class RamMap:
     effects: IntArray
     covariances: IntArray
     intercepts: IntArray
+    depth: int
     sample_mean: FloatArray | None = None
 
     @classmethod
@@ -120,11 +123,13 @@ class RamMap:
                 where = (cell.row,) if cell.matrix == "m" else (cell.row, cell.col)
                 free[cell.matrix].append((*where, cell.theta))
         place, entry = np.array(entries, dtype=np.intp).reshape(-1, 2).T.copy()
+        arrows = {(cell.col, cell.row) for cell in cells if cell.matrix == "A" and (cell.theta >= 0 or cell.value)}
         return cls(
             n_observed=n_observed, n_variables=v, n_theta=n_theta, base=np.array(base), place=place, entry=entry,
             effects=np.array(free["A"], dtype=np.intp).reshape(-1, 3),
             covariances=np.array(free["S"], dtype=np.intp).reshape(-1, 3),
-            intercepts=np.array(free["m"], dtype=np.intp).reshape(-1, 2), sample_mean=sample_mean,
+            intercepts=np.array(free["m"], dtype=np.intp).reshape(-1, 2), depth=_depth(arrows, v),
+            sample_mean=sample_mean,
         )  # fmt: skip
 
     def matrices(self, theta: Array) -> RamMatrices:
@@ -143,7 +148,7 @@ class RamMap:
         flat = self.base.astype(theta.dtype)
         flat[self.place] = theta.take(self.entry)
         (A, S), m = flat[: 2 * v * v].reshape(2, v, v), flat[2 * v * v :]
-        total = _total_effects(A)
+        total = _total_effects(A, self.depth)
         cov = total @ S @ total.T
         mean = total @ m
         if self.sample_mean is not None:
@@ -183,13 +188,12 @@ class RamMap:
         p = self.n_observed
         if self.sample_mean is not None:
             mean_gradient = np.zeros(p)
-        half = cov_gradient @ at.total[:p]  # G F B
-        by_S = at.total[:p].T @ half  # B' F' G F B
-        by_m = at.total[:p].T @ mean_gradient
-        by_A = 2.0 * at.total[:p].T @ (cov_gradient @ at.cov[:p]) + np.outer(by_m, at.mean)
-        by_cell = np.concatenate([by_A.ravel(), by_S.ravel(), by_m])
-        gradient = np.bincount(self.entry, weights=by_cell.take(self.place), minlength=self.n_theta)
-        return np.asarray(gradient, dtype=np.float64)
+        total = at.total[:p]
+        down = total.T @ cov_gradient  # B' F' G
+        by_m = total.T @ mean_gradient
+        by_A = 2.0 * (down @ at.cov[:p]) + by_m[:, None] * at.mean
+        by_cell = np.concatenate([by_A.ravel(), (down @ total).ravel(), by_m])
+        return np.bincount(self.entry, by_cell.take(self.place), self.n_theta)
 
     def jacobian(self, theta: FloatArray | RamMatrices) -> tuple[FloatArray, FloatArray]:
         """Derivatives of the observed moments.
@@ -274,10 +278,23 @@ class RamMap:
         return out
 
 
-def _total_effects(A: Array) -> Array:
-    """(I - A)^-1."""
-    solve = lapack.zgesv if np.iscomplexobj(A) else lapack.dgesv  # less to call than the inverse
+def _depth(arrows: set[tuple[int, int]], v: int) -> int:
+    """Arrows (cause, outcome) in the longest chain of them, v if there is no longest."""
+    reached, depth = {outcome for _, outcome in arrows}, 0
+    while reached and depth < v:
+        reached, depth = {outcome for cause, outcome in arrows if cause in reached}, depth + 1
+    return depth
+
+
+def _total_effects(A: Array, depth: int) -> Array:
+    """(I - A)^-1, which is the finite sum I + A + A^2 + ... where no effects run in a circle."""
     one = np.eye(len(A))
+    if depth < len(A):
+        total = one + A
+        for _ in range(1, depth):
+            total = one + A @ total
+        return total
+    solve = lapack.zgesv if A.dtype.kind == "c" else lapack.dgesv  # less to call than the inverse
     _, _, inverse, failed = solve(one - A, one)
     if failed:
         raise np.linalg.LinAlgError("the directed effects have no finite total")

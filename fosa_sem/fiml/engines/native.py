@@ -24,7 +24,7 @@ from fosa_sem.fiml.optimizer import (
 )
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import cautious_starts, constraints_of, meeting_constraints, starting_values
-from fosa_sem.model.scaling import correlation_eigenvalues
+from fosa_sem.model.scaling import correlation_eigenvalues, regular_inverse
 
 FloatArray = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def estimate_nearby(problem: FitProblem, theta: FloatArray, information: FloatAr
     if not _is_finite(problem, start):
         return None
     climb = _finish(problem, start, metric)
-    if not (climb.converged and _promise(problem, climb) < TOLERANCE):
+    if not (climb.converged and _prospect(problem, climb)[0] < TOLERANCE):
         climb = _renew(problem, climb)
     return _at(problem, climb) if climb.converged else None
 
@@ -127,7 +127,7 @@ def _best_climb(problem: FitProblem, starts: list[FloatArray]) -> Climb:
             "check fixed values and start() modifiers"
         )
     best = max(found, key=lambda climb: (climb.converged, climb.value))
-    if best.converged and _smallest(_open_metric(problem, best.point)) >= SINGULAR:
+    if best.converged and best.regular:
         return best
     cautious = [problem.equality.reduce(theta) for theta in cautious_starts(problem)]
     found += _arrived(_climb(problem, other, warm=False) for other in (reduced[-1], *cautious))
@@ -162,10 +162,12 @@ def _climb(problem: FitProblem, start: FloatArray, *, warm: bool = True) -> Clim
         return None
     climb = _finish(problem, first.point, _metric(problem)(first.point))
     iterations = first.iterations + climb.iterations
-    if not (climb.converged and _promise(problem, climb) < TOLERANCE):
+    promise, regular = _prospect(problem, climb)
+    if not (climb.converged and promise < TOLERANCE):
         climb = _renew(problem, climb)
         iterations += climb.iterations
-    return replace(climb, iterations=iterations)
+        regular = _prospect(problem, climb)[1]
+    return replace(climb, iterations=iterations, regular=regular)
 
 
 def _score(problem: FitProblem, start: FloatArray) -> Climb:
@@ -192,7 +194,7 @@ def _renew(problem: FitProblem, climb: Climb) -> Climb:
         if information is None:
             break
         climb = _finish(problem, climb.point, information)
-        if climb.converged and _promise(problem, climb) < TOLERANCE:
+        if climb.converged and _prospect(problem, climb)[0] < TOLERANCE:
             break
     return climb
 
@@ -231,11 +233,17 @@ def _examined(problem: FitProblem, point: FloatArray) -> Optimality:
     return examine(problem, theta, observed_information(problem, theta))
 
 
-def _promise(problem: FitProblem, climb: Climb) -> float:
-    """What a step in the metric of the complete-data information promises in log-likelihood."""
-    metric = positive_definite(_metric(problem)(climb.point))
+def _prospect(problem: FitProblem, climb: Climb) -> tuple[float, bool]:
+    """What a step in the metric of the complete-data information promises, and whether that metric is regular."""
+    metric = _metric(problem)(climb.point)
+    inverse = None if problem.restrictions else regular_inverse(metric, SINGULAR)
+    if inverse is not None:
+        return float(climb.gradient @ inverse @ climb.gradient), True
     constraints = constraints_of(problem)
-    return quadratic_step(metric, climb.gradient, *constraints.at(climb.point), constraints.n_equal).promise
+    step = quadratic_step(
+        positive_definite(metric), climb.gradient, *constraints.at(climb.point), constraints.n_equal
+    )
+    return step.promise, _smallest(_open_metric(problem, climb.point)) >= SINGULAR
 
 
 def _is_maximum(problem: FitProblem, climb: Climb) -> bool:
