@@ -71,7 +71,10 @@ class Sample:
         """Pairs of variables that no row of some group observes together."""
         pairs: dict[tuple[str, str], None] = {}
         for group in self.groups:
-            a, b = np.nonzero(np.triu(group.patterns.pairwise_n == 0, 1))
+            counts = group.patterns.pairwise_n
+            if counts.all():
+                continue
+            a, b = np.nonzero(np.triu(counts == 0, 1))
             pairs.update({(self.variables[i], self.variables[j]): None for i, j in zip(a, b, strict=True)})
         return tuple(pairs)
 

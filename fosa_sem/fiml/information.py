@@ -12,7 +12,7 @@ entries of the information are then picked from it, so that p = 40 variables wit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -143,12 +143,22 @@ def _pick(sums: FloatArray, p: int) -> FloatArray:
 
     The trace has four terms; symmetric in (a, b) and (c, d) as their sum over patterns is made, two of them suffice.
     """
-    at, weight = _places(p)
+    first, second = _pairs(p)
+    weight = _places(p)[1]
+    both = (sums + sums.T).ravel()
+    total = both.take(first) + both.take(second)
+    return np.asarray(total * (weight * weight[:, None]))
+
+
+@lru_cache(maxsize=1)
+def _pairs(p: int) -> tuple[IntArray, IntArray]:
+    """Flat places of the sums ((b, c), (a, d)) and ((b, d), (a, c)) for all pairs of entries (a, b), (c, d)."""
+    at = _places(p)[0]
     c, d = lower_triangle(p)
     a, b = c[:, None], d[:, None]
-    both, n = (sums + sums.T).ravel(), len(sums)
-    total = both.take(at[b, c] * n + at[a, d]) + both.take(at[b, d] * n + at[a, c])
-    return np.asarray(total * (weight * weight[:, None]))
+    first, second = at[b, c] * len(c) + at[a, d], at[b, d] * len(c) + at[a, c]
+    first.flags.writeable = second.flags.writeable = False
+    return first, second
 
 
 def _pick_mixed(sums: FloatArray) -> FloatArray:

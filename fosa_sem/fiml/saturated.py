@@ -36,7 +36,7 @@ class SaturatedMoments:
     mean : ndarray, shape (p,)
     cov : ndarray, shape (p, p)
     loglik : float
-        One step before the moments, which at convergence is the same within the tolerance.
+        Before the last step, which at convergence gains less than the tolerance.
     converged : bool
     degenerate : bool
         Columns are exactly dependent: the likelihood has no finite maximum. EM was stopped at the (nearly) singular
@@ -90,9 +90,10 @@ def saturated_moments(patterns: MissingPatterns, tolerance: float = TOLERANCE) -
         inflated = float(ev.precision.diagonal() @ cov.diagonal()) > INFLATED
         if inflated and correlation_eigenvalues(step[1])[0] < DEPENDENCE:
             break
-        if _distance(ev, *way) < tolerance:
-            return SaturatedMoments(mean=step[0], cov=step[1], loglik=ev.loglik, converged=True, degenerate=False)
         further = path.extrapolated(step, way)
+        if _distance(ev, *way) < tolerance:
+            mean, cov = further or step
+            return SaturatedMoments(mean=mean, cov=cov, loglik=ev.loglik, converged=True, degenerate=False)
         ahead = _evaluated(patterns, further, ev.loglik) if further else None
         if further and not ahead:
             path.forget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.fiml.information import InformationKind, lower_triangle, moment_information
+from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.options import TWO_STAGE, InformationOptions, Missing
 from fosa_sem.inference.tested import (
@@ -19,6 +21,7 @@ from fosa_sem.inference.tested import (
     modelled_moments,
     saturated_pairs,
 )
+from fosa_sem.model.scaling import SINGULAR, regular_inverse
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -61,7 +64,7 @@ class SaturatedInformation:
                 )
             else:
                 found = information_of_rows(self.problem, kind, self.at)
-            self._kept[kind] = tuple(np.where(np.outer(self.kept, self.kept), matrix, 0.0) for matrix in found)
+            self._kept[kind] = _restricted(found, self.kept)
         return self._kept[kind]
 
     def inverse(self, kind: InformationKind) -> Matrices:
@@ -79,10 +82,15 @@ class SaturatedInformation:
 
     def _inverted(self, matrix: FloatArray) -> FloatArray:
         index = np.ix_(self.kept, self.kept)
-        block = matrix[index]
-        scale = 1.0 / np.sqrt(np.diag(block))
+        block = matrix if self.kept.all() else matrix[index]
+        found = regular_inverse(block, SINGULAR)
+        if found is None:  # not definite, but perhaps not singular
+            scale = 1.0 / np.sqrt(np.diag(block))
+            found = np.linalg.inv(block * np.outer(scale, scale)) * np.outer(scale, scale)
+        if block is matrix:
+            return found
         inverse = np.zeros_like(matrix)
-        inverse[index] = np.linalg.inv(block * np.outer(scale, scale)) * np.outer(scale, scale)
+        inverse[index] = found
         return inverse
 
     @cached_property
@@ -94,6 +102,11 @@ class SaturatedInformation:
         )
 
     @cached_property
+    def complete_loglik(self) -> float:
+        """Log-likelihood of `as_complete`."""
+        return sum(evaluate(data, *moments).loglik for data, moments in zip(self.as_complete, self.at, strict=True))
+
+    @cached_property
     def complete_information(self) -> Matrices:
         """Information that `as_complete` would give.
 
@@ -103,7 +116,7 @@ class SaturatedInformation:
         kept = modelled_moments(self.problem, fixed_x=not self.problem.table.auxiliary)
         pairs = zip(self.as_complete, self.at, strict=True)
         found = (moment_information(data, mean, cov, "expected") for data, (mean, cov) in pairs)
-        return tuple(np.where(np.outer(kept, kept), matrix, 0.0) for matrix in found)
+        return _restricted(found, kept)
 
     def moment_covariance(self, kind: InformationKind) -> Matrices:
         """Gamma / N: covariance matrix of the saturated moments that are fitted.
@@ -121,7 +134,7 @@ class SaturatedInformation:
         """Weight of the moments in the likelihood that is maximised."""
         at = structured if information.moments == "structured" else self.at
         matrices = information_about_moments(self.problem, information.kind, at)
-        return tuple(np.where(np.outer(self.kept, self.kept), matrix, 0.0) for matrix in matrices)
+        return _restricted(matrices, self.kept)
 
     @property
     def _exogenous(self) -> list[int]:
@@ -141,3 +154,10 @@ class SaturatedInformation:
             left -= left.mean(axis=0)
             found.append(left.T @ left / len(left) ** 2)
         return tuple(found)
+
+
+def _restricted(matrices: Iterable[FloatArray], kept: BoolArray) -> Matrices:
+    """With 0 for the moments not kept."""
+    if kept.all():
+        return tuple(matrices)
+    return tuple(np.where(np.outer(kept, kept), matrix, 0.0) for matrix in matrices)

@@ -154,9 +154,8 @@ def corrected_test(
     CorrectedTest
         NaN where an information matrix is singular.
     """
-    chisq = 0.0
-    for data, implied, moments in zip(saturated.as_complete, model.moments, saturated.at, strict=True):
-        chisq += 2.0 * (evaluate(data, *moments).loglik - evaluate(data, *implied).loglik)
+    pairs = zip(saturated.as_complete, model.moments, strict=True)
+    chisq = 2.0 * (saturated.complete_loglik - sum(evaluate(data, *implied).loglik for data, implied in pairs))
     complete = saturated.complete_information
     inverse = model.inverse(pull_back(model, saturated.information(kind)))
     if inverse is None:

@@ -42,14 +42,16 @@ class EqualityConstraints:
         ModelSpecificationError
             For constraints that contradict each other.
         """
-        k = table.n_free
-        rows = [np.eye(k)[i] - np.eye(k)[j] for i, j in table.ties()]
-        values = [0.0] * len(rows)
-        for found in (linear_row(s, table) for s in table.constraints if s.op == "=="):
-            if found is not None:
-                rows.append(found[0])
-                values.append(found[1])
-        basis, offset = _solve(np.array(rows).reshape(len(rows), k), np.array(values), table)
+        one, ties = np.eye(table.n_free), table.ties()
+        linear = [found for s in table.constraints if s.op == "==" and (found := linear_row(s, table)) is not None]
+        if not linear:
+            for first, other in ties:
+                one[other] = one[first]
+            basis = np.delete(one, [other for _, other in ties], axis=1) if ties else one
+            return cls(basis=basis, offset=np.zeros(len(one)))
+        rows = np.array([*(one[i] - one[j] for i, j in ties), *(row for row, _ in linear)])
+        values = np.array([*(0.0 for _ in ties), *(value for _, value in linear)])
+        basis, offset = _solve(rows, values, table)
         return cls(basis=basis, offset=offset)
 
     @property
@@ -98,8 +100,6 @@ def difference(statement: Statement, known: Mapping[str, Dual], k: int) -> Dual:
 def _solve(rows: FloatArray, values: FloatArray, table: ParameterTable) -> tuple[FloatArray, FloatArray]:
     """Basis and offset by pivoted QR: some parameters become linear functions of the others."""
     k = table.n_free
-    if not len(rows):
-        return np.eye(k), np.zeros(k)
     q, r, order = linalg.qr(rows, pivoting=True)
     size = np.abs(np.diag(r))
     rank = int((size > 1e-10 * max(size.max(initial=0.0), 1e-300)).sum())

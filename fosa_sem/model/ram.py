@@ -193,7 +193,7 @@ class RamMap:
         by_m = total.T @ mean_gradient
         by_A = 2.0 * (down @ at.cov[:p]) + by_m[:, None] * at.mean
         by_cell = np.concatenate([by_A.ravel(), (down @ total).ravel(), by_m])
-        return np.bincount(self.entry, by_cell.take(self.place), self.n_theta)
+        return np.asarray(np.bincount(self.entry, by_cell.take(self.place), self.n_theta), dtype=np.float64)
 
     def jacobian(self, theta: FloatArray | RamMatrices) -> tuple[FloatArray, FloatArray]:
         """Derivatives of the observed moments.

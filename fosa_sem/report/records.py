@@ -22,6 +22,7 @@ Columns = Mapping[str, Sequence[Any]] | pd.DataFrame
 """A table as its columns by name: most are printed and forgotten, for which a DataFrame takes long to make."""
 Measures = Mapping[str, float] | pd.Series
 """Fit measures by lavaan's names."""
+_NO_TABLE, _NO_SERIES = pd.DataFrame(), pd.Series(dtype=float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +108,9 @@ class FitReport:
     r2: Columns
     notes: tuple[str, ...]
     ci_level: float = 0.95
-    patterns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    patterns: pd.DataFrame = field(default_factory=lambda: _NO_TABLE)
     coverage: tuple[pd.DataFrame, ...] = ()
-    missing_rates: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
+    missing_rates: pd.Series = field(default_factory=lambda: _NO_SERIES)
     saturated: tuple[tuple[pd.Series, pd.DataFrame], ...] = ()
     residual_correlations: tuple[pd.DataFrame, ...] = ()
     chisq_by_group: tuple[float, ...] = ()

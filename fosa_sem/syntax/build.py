@@ -49,6 +49,7 @@ def build_table(
     groups = statements_of_groups([s for s in statements if s.block], ngroups)
     blocks = any(s.op == ":" for s in statements)
     rows: list[Row] = []
+    n_free = 0
     roles = [with_auxiliary(classify(written), auxiliary) for written in groups]
     for group, (written, names) in enumerate(zip(groups, roles, strict=True), start=1):
         defaults = Defaults.of(
@@ -56,7 +57,12 @@ def build_table(
             auxiliary=auxiliary,
         )  # fmt: skip
         for statement, user in defaults.drafts():
-            rows.append(_row(statement, user, group, 1 if blocks else ngroups, defaults, f".p{len(rows) + 1}."))
+            row = _row(
+                statement, user, group, 1 if blocks else ngroups, defaults, plabel=f".p{len(rows) + 1}.",
+                place=n_free + 1,
+            )  # fmt: skip
+            rows.append(row)
+            n_free += row.free > 0
     names = roles[0]
     check_group_partial(rows, options)
     rows, coding = effect_coding(rows, names, options.effect_coding)
@@ -212,14 +218,17 @@ def _identity(lhs: str, op: str, rhs: str) -> tuple[str, ...]:
     return (op, *sorted((lhs, rhs))) if op == "~~" else (op, lhs, rhs)
 
 
-def _row(statement: Statement, user: bool, group: int, ngroups: int, defaults: Defaults, plabel: str) -> Row:
+def _row(
+    statement: Statement, user: bool, group: int, ngroups: int, defaults: Defaults, *, plabel: str, place: int
+) -> Row:
+    """``place`` is that of the parameter in theta if it is free."""
     exo = not user and defaults.is_exogenous(statement)
     fixed = math.nan if exo else defaults.value(statement, user)
-    free, ustart = (0, fixed) if fixed is not None else (1, math.nan)
+    free, ustart = (0, fixed) if fixed is not None else (place, math.nan)
     modifiers, span = statement.modifiers, statement.span
     given = _for_group(modifiers.fixed, group, ngroups, span)
     if given is not None:
-        free, ustart = (1, math.nan) if math.isnan(given) else (0, given)
+        free, ustart = (place, math.nan) if math.isnan(given) else (0, given)
     start = _for_group(modifiers.start, group, ngroups, span)
     if start is not None and not math.isnan(start):
         ustart = start  # also where the parameter is fixed: lavaan fixes a marker at its start()
@@ -250,6 +259,8 @@ def _for_group(values: tuple[T, ...], group: int, ngroups: int, span: SourceSpan
 
 
 def _numbered(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Free parameters get their place in theta, from 1."""
+    """Free parameters get their place in theta, from 1: those after a row that ties have fixed, a new one."""
     places = accumulate(int(row.free > 0) for row in rows)
-    return tuple(replace(row, free=place) if row.free else row for row, place in zip(rows, places, strict=True))
+    return tuple(
+        row if row.free in (0, place) else replace(row, free=place) for row, place in zip(rows, places, strict=True)
+    )

@@ -240,9 +240,7 @@ def _prospect(problem: FitProblem, climb: Climb) -> tuple[float, bool]:
     if inverse is not None:
         return float(climb.gradient @ inverse @ climb.gradient), True
     constraints = constraints_of(problem)
-    step = quadratic_step(
-        positive_definite(metric), climb.gradient, *constraints.at(climb.point), constraints.n_equal
-    )
+    step = quadratic_step(positive_definite(metric), climb.gradient, *constraints.at(climb.point), constraints.n_equal)
     return step.promise, _smallest(_open_metric(problem, climb.point)) >= SINGULAR
 
 
