@@ -97,6 +97,14 @@ def narrow(value: float, width: int, digits: int = 3) -> str:
     return next(form for form in forms if len(form) <= width)
 
 
+def cell(value: float, width: int, digits: int = 3) -> str:
+    """Return a number as `narrow` does, right-aligned in a field with at least one blank before it."""
+    usual = f"{value:{width}.{digits}f}"
+    if usual[0] == " " and math.isfinite(value):
+        return usual
+    return pad_left(narrow(value, width - 1, digits), width)
+
+
 def _scientific(value: float, digits: int) -> str:
     """Write the shortest exponent: 1.2e15, 1.2e-5."""
     mantissa, _, exponent = f"{value:.{digits}e}".partition("e")

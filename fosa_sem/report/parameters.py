@@ -172,6 +172,8 @@ def _row(record: Record, name: str, *, label: str, fixed: bool) -> ParameterRow:
 
 
 def _number(value: Any) -> float:
+    if type(value) is float:
+        return value
     return math.nan if value is None or value is pd.NA else float(value)
 
 

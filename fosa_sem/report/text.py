@@ -11,6 +11,7 @@ from fosa_sem.report.checklist import checklist_section
 from fosa_sem.report.diagnostic_sections import diagnostics_section
 from fosa_sem.report.formatting import (
     DASH,
+    cell,
     clean,
     count,
     display_width,
@@ -281,8 +282,8 @@ def _parameter(row: ParameterRow, keys: list[str], *, field: int, width: int) ->
     indent = "   " if row.name.startswith(".") else "    "
     room = field - len(indent) - display_width(label) - bool(label)
     head = pad_right(indent + shorten(row.name, room), field - display_width(label)) + label
-    values = ("" if row.fixed and key in _OF_ESTIMATES else narrow(row.values[key], width - 1) for key in keys)
-    return (head + "".join(pad_left(value, width) for value in values)).rstrip()
+    cells = [" " * width if row.fixed and key in _OF_ESTIMATES else cell(row.values[key], width) for key in keys]
+    return (head + "".join(cells)).rstrip()
 
 
 def _rsquare(report: FitReport, index: int) -> str:
@@ -293,7 +294,7 @@ def _rsquare(report: FitReport, index: int) -> str:
     field = min(max(18, *(display_width(name) + 5 for name in names)), WIDTH - 9)
     lines = ["R-Square:", " " * field + pad_left("Estimate", 9)]
     for name, row in zip(names, rows, strict=True):
-        lines.append(pad_right("    " + shorten(name, field - 5), field) + pad_left(narrow(row["r2"], 8), 9))
+        lines.append(pad_right("    " + shorten(name, field - 5), field) + cell(row["r2"], 9))
     return "\n".join(lines)
 
 
@@ -328,12 +329,10 @@ def accuracy_text(metrics: pd.DataFrame) -> str:
     for method in map(str, accuracy.mean.index):
         means = accuracy.mean.loc[method].to_numpy(dtype=float)
         name = pad_right("  " + shorten(clean(method_name(method)), field - 3), field)
-        lines.append(name + "".join(pad_left(narrow(float(v), width - 1), width) for v in means))
+        lines.append(name + "".join(cell(float(v), width) for v in means))
         if accuracy.n_seeds > 1:
             sds = accuracy.sd.loc[method].to_numpy(dtype=float)
-            lines.append(
-                pad_right("    (SD)", field) + "".join(pad_left(narrow(float(v), width - 1), width) for v in sds)
-            )
+            lines.append(pad_right("    (SD)", field) + "".join(cell(float(v), width) for v in sds))
     seeds = "one seed" if accuracy.n_seeds == 1 else f"{accuracy.n_seeds} seeds, with the SD over seeds"
     lines += [
         "",

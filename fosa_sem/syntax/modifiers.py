@@ -68,8 +68,8 @@ def combine(old: Modifiers, new: Modifiers, span: SourceSpan) -> Modifiers:
     ModelSpecificationError
         If one kind is given twice with different values.
     """
-    if new == NO_MODIFIERS:
-        return old
+    if NO_MODIFIERS in (old, new):
+        return new if old == NO_MODIFIERS else old
     merged = {}
     for field in fields(Modifiers):
         before, after = getattr(old, field.name), getattr(new, field.name)

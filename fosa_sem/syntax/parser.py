@@ -176,9 +176,9 @@ def _variable(part: Tokens) -> Token:
     part = without_parentheses(part)
     names = [t for t in part if not t.is_symbol(":")]
     if len(names) == 2 and len(part) == 3 and part[1].is_symbol(":") and names[0].kind == names[1].kind == "name":
-        return replace(part[0], text=f"{part[0].text}:{part[2].text}")
+        return part[0]._replace(text=f"{part[0].text}:{part[2].text}")
     if len(part) == 2 and part[0].kind == "name" and (part[1].text.isdigit() or part[0].text == "."):
-        return replace(part[0], text=part[0].text + part[1].text)
+        return part[0]._replace(text=part[0].text + part[1].text)
     if len(part) != 1 or part[0].kind != "name":
         raise stray_symbol(part)
     if part[0].text in RESERVED:

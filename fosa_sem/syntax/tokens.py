@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fosa_sem.errors import ModelSyntaxError, SourceSpan
 
@@ -17,13 +16,13 @@ _PATTERN = re.compile(
       | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
       | (?P<name>[^\W\d_][\w.]*|\.[\w.]*)
       | (?P<string>"[^"\n]*"|'[^'\n]*')
-      | (?P<symbol>=~|~~|:=|==|<~|~\*~|[~<>=|+\-*/^(),;:])""",
+      | (?P<symbol>=~|~~|:=|==|<~|~\*~|[~<>=|+\-*/^(),;:])
+      | (?P<other>.)""",
     re.VERBOSE,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of the model string.
 
     Attributes
@@ -64,15 +63,12 @@ def tokenize(model: str) -> tuple[Token, ...]:
     lines = model.split("\n")
     tokens: list[Token] = []
     for number, source in enumerate(lines, start=1):
-        position = 0
-        while position < len(source):
-            match = _PATTERN.match(source, position)
-            if match is None:
-                raise ModelSyntaxError(_unexpected(source[position]), SourceSpan(number, position + 1, 1, source))
-            kind = match.lastgroup
+        for match in _PATTERN.finditer(source):
+            kind, column = match.lastgroup, match.start() + 1
+            if kind == "other":
+                raise ModelSyntaxError(_unexpected(match.group()), SourceSpan(number, column, 1, source))
             if kind in ("name", "number", "string", "symbol"):
-                tokens.append(Token(kind, match.group(), number, position + 1, source))  # type: ignore[arg-type]
-            position = match.end()
+                tokens.append(Token(kind, match.group(), number, column, source))  # type: ignore[arg-type]
         tokens.append(Token("newline", "\n", number, len(source) + 1, source))
     return _join_operators(tokens)
 
@@ -88,7 +84,7 @@ def _join_operators(tokens: list[Token]) -> tuple[Token, ...]:
         if last is not None and last.kind == token.kind == "symbol" and last.line == token.line:
             operator = _SPLIT_OPERATORS.get((last.text, token.text))
             if operator is not None:
-                joined[-1] = replace(last, text=operator)
+                joined[-1] = last._replace(text=operator)
                 continue
         joined.append(token)
     return tuple(joined)
