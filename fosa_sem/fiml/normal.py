@@ -143,10 +143,8 @@ def _precision(cov: FloatArray) -> tuple[FloatArray, float]:
     logdet = math.nan if failed else 2.0 * float(np.log(chol.diagonal()).sum())
     if not math.isfinite(logdet):  # also catches NaN, which the factorisation may let pass
         raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
-    half, _ = lapack.dpotri(chol, lower=True, overwrite_c=True)  # the upper triangle is 0
-    P = half + half.T
-    P.reshape(-1)[:: len(P) + 1] = half.diagonal()
-    return P, logdet
+    half, _ = lapack.dtrtri(chol, lower=True, overwrite_c=True)
+    return half.T @ half, logdet
 
 
 def _padded(matrix: FloatArray, width: int) -> FloatArray:

@@ -59,9 +59,8 @@ def regular_inverse(matrix: FloatArray, least: float) -> FloatArray | None:
     root, failed = lapack.dpotrf(matrix * units, lower=True)
     if failed:
         return None
-    half = lapack.dpotri(root, lower=True)[0]
-    inverse = half + half.T
-    inverse.reshape(-1)[:: len(half) + 1] = half.diagonal()
+    half, _ = lapack.dtrtri(root, lower=True, overwrite_c=True)
+    inverse = half.T @ half
     # The norm of the inverse and the trace bound the eigenvalues: most matrices need no closer look.
     if 1.0 / (len(half) * np.linalg.norm(inverse)) < least and condition(matrix) < least:
         return None
