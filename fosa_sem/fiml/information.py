@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.normal import evaluate, pattern_precisions
+from fosa_sem.fiml.normal import pattern_precisions
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.model.ram import RamMap, RamMatrices
 
@@ -255,9 +255,8 @@ def observed_information(problem: FitProblem, theta: FloatArray) -> FloatArray:
         If the implied covariance matrix is not positive definite.
     """
     total = np.zeros((len(theta), len(theta)))
-    for ram, patterns in zip(problem.maps, problem.patterns, strict=True):
-        mean, cov = ram.moments(theta)
-        slopes = moment_jacobian(ram, theta)
-        total += slopes.T @ moment_information(patterns, mean, cov, "observed") @ slopes
-        total -= ram.curvature(theta, *evaluate(patterns, mean, cov).moment_gradient())
+    for group in problem.at(theta):
+        slopes = moment_jacobian(group.ram, group.matrices)
+        total += slopes.T @ moment_information(group.patterns, *group.moments, "observed") @ slopes
+        total -= group.ram.curvature(group.matrices, *group.likelihood.moment_gradient())
     return (total + total.T) / 2.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,10 +14,10 @@ from scipy.linalg import lapack
 
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.data.sample import Sample
-from fosa_sem.fiml.normal import evaluate
+from fosa_sem.fiml.normal import NormalEvaluation, evaluate
 from fosa_sem.fiml.saturated import SaturatedMoments
 from fosa_sem.model.constraints import EqualityConstraints
-from fosa_sem.model.ram import RamMap
+from fosa_sem.model.ram import RamMap, RamMatrices
 from fosa_sem.model.restrictions import Restrictions
 from fosa_sem.syntax.table import ParameterTable
 
@@ -25,6 +26,29 @@ Held = Literal["equalities", "formulas", "all"]
 
 ACTIVE = 1e-4
 """Distance from its boundary, in complete-data standard errors, up to which an inequality counts as active."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupPoint:
+    """One group's moments at one theta; the likelihood there is evaluated when first asked for.
+
+    Attributes
+    ----------
+    ram : RamMap
+    patterns : MissingPatterns
+    matrices : RamMatrices
+    moments : tuple of (mean, cov), shape (p,), (p, p)
+    """
+
+    ram: RamMap
+    patterns: MissingPatterns
+    matrices: RamMatrices
+    moments: tuple[FloatArray, FloatArray]
+
+    @cached_property
+    def likelihood(self) -> NormalEvaluation:
+        """Raises LinAlgError if the covariance matrix is not positive definite."""
+        return evaluate(self.patterns, *self.moments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +80,28 @@ class FitProblem:
     saturated: tuple[SaturatedMoments, ...]
     equality: EqualityConstraints
     restrictions: Restrictions
+    _last: dict[bytes, tuple[GroupPoint, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def at(self, theta: NDArray[np.inexact]) -> tuple[GroupPoint, ...]:
+        """Every group at a point; the last one is kept, as value, information and tests are asked for in turn.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If directed effects have no finite total.
+        """
+        key = theta.tobytes()
+        found = self._last.get(key)
+        if found is None:
+            groups = zip(self.maps, self.patterns, strict=True)
+            filled = ((ram, patterns, ram.matrices(theta)) for ram, patterns in groups)
+            found = tuple(
+                GroupPoint(ram=ram, patterns=patterns, matrices=at, moments=ram.moments(at))
+                for ram, patterns, at in filled
+            )
+            self._last.clear()
+            self._last[key] = found
+        return found
 
     def distances(self, theta: FloatArray) -> FloatArray:
         """Values of the restrictions in complete-data standard errors: negative if violated, shape (restrictions,)."""
@@ -117,11 +163,9 @@ class FitProblem:
         """
         total, gradient = 0.0, np.zeros(len(theta))
         try:
-            for ram, patterns in zip(self.maps, self.patterns, strict=True):
-                at = ram.matrices(theta)
-                ev = evaluate(patterns, *ram.moments(at))
-                total += ev.loglik
-                gradient += ram.pull_back(at, *ev.moment_gradient())
+            for group in self.at(theta):
+                total += group.likelihood.loglik
+                gradient += group.ram.pull_back(group.matrices, *group.likelihood.moment_gradient())
         except np.linalg.LinAlgError:
             return -math.inf, np.full(len(theta), math.nan)
         return (total, gradient) if math.isfinite(total) else (-math.inf, gradient)
@@ -143,14 +187,15 @@ class FitProblem:
         With d Sigma = u v' + v u' for every parameter, the trace is 2 [(u'Pu)(v'Pv) + (u'Pv)(v'Pu)].
         """
         information = np.zeros((len(theta),) * 2)
-        for ram, patterns in zip(self.maps, self.patterns, strict=True):
-            at = ram.matrices(theta)
-            root, failed = lapack.dpotrf(ram.moments(at)[1], lower=True)
+        for group in self.at(theta):
+            root, failed = lapack.dpotrf(group.moments[1], lower=True)
             if failed:
                 raise np.linalg.LinAlgError("the implied covariance matrix is not positive definite")
-            mean, left, right = ram.factored_jacobian(at) @ lapack.dtrtri(root, lower=True)[0].T
+            mean, left, right = group.ram.factored_jacobian(group.matrices) @ lapack.dtrtri(root, lower=True)[0].T
             mixed = left @ right.T
-            information += patterns.n_rows * (mean @ mean.T + (left @ left.T) * (right @ right.T) + mixed * mixed.T)
+            information += group.patterns.n_rows * (
+                mean @ mean.T + (left @ left.T) * (right @ right.T) + mixed * mixed.T
+            )
         return information
 
     def unrestricted(self) -> FitProblem:

@@ -95,7 +95,7 @@ def audit(
     found, basis = examine(problem, theta, information, model.gradient), model.basis
     flat = () if regular or not np.isfinite(information).all() else flat_parameters(problem.table, basis, information)
     smallest, improper = math.inf, False
-    matrices = [ram.matrices(theta) for ram in problem.maps]
+    matrices = [group.matrices for group in problem.at(theta)]
     for ram, at in zip(problem.maps, matrices, strict=True):
         smallest = min(smallest, _smallest_eigenvalue(at.cov[: ram.n_observed, : ram.n_observed]))
         improper |= _smallest_eigenvalue(at.cov[ram.n_observed :, ram.n_observed :]) < -IMPROPER
@@ -113,7 +113,7 @@ def audit(
 
 def is_proper(problem: FitProblem, theta: FloatArray) -> bool:
     """Whether no variance is negative, nor a covariance matrix of latent variables or residuals indefinite."""
-    matrices = [ram.matrices(theta) for ram in problem.maps]
+    matrices = [group.matrices for group in problem.at(theta)]
     latent = (at.cov[ram.n_observed :, ram.n_observed :] for ram, at in zip(problem.maps, matrices, strict=True))
     return (
         not _negative_variances(problem, theta, matrices)

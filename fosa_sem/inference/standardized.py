@@ -40,8 +40,8 @@ def standardize_rows(
 ) -> Array:
     """Standardise any values of rows, which may stand outside the table, by the moments that the model has at theta."""
     out = values.copy()
-    for group, ram in enumerate(fit.problem.maps, start=1):
-        variance = np.diag(ram.matrices(theta).cov)
+    for group, point in enumerate(fit.problem.at(theta), start=1):
+        variance = np.diag(point.matrices.cov)
         # The root of a negative variance would be imaginary, which complex steps take for a derivative.
         total = np.sqrt(np.where(np.real(variance) >= 0.0, variance, np.nan))
         names = (*fit.table.names.observed, *fit.table.names.latent)
@@ -170,8 +170,8 @@ def explained_variance(fit: FimlFit) -> dict[str, Any]:
     names = (*fit.table.names.observed, *fit.table.names.latent)
     values = fit.estimates()
     rows = []
-    for group, ram in enumerate(fit.problem.maps, start=1):
-        total = np.diag(ram.matrices(fit.theta).cov)
+    for group, point in enumerate(fit.problem.at(fit.theta), start=1):
+        total = np.diag(point.matrices.cov)
         residual = {
             r.lhs: float(v)
             for r, v in zip(fit.table.rows, values, strict=True)

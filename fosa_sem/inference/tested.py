@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.fiml.information import InformationKind, lower_triangle, moment_information, moment_jacobian
-from fosa_sem.fiml.normal import evaluate
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.options import InformationOptions
 from fosa_sem.model.scaling import inverse_on
@@ -61,13 +60,12 @@ def tested_model(problem: FitProblem, theta: FloatArray) -> TestedModel:
     """
     moments, slopes, logliks = [], [], []
     curvature, gradient = np.zeros((len(theta),) * 2), np.zeros(len(theta))
-    for ram, patterns in zip(problem.maps, problem.patterns, strict=True):
-        at = ram.matrices(theta)
-        moments.append(ram.moments(at))
+    for group in problem.at(theta):
+        ram, at = group.ram, group.matrices
+        moments.append(group.moments)
         slopes.append(moment_jacobian(ram, at))
-        found = evaluate(patterns, *moments[-1])
-        logliks.append(found.loglik)
-        about_moments = found.moment_gradient()
+        logliks.append(group.likelihood.loglik)
+        about_moments = group.likelihood.moment_gradient()
         curvature += ram.curvature(at, *about_moments)
         gradient += ram.pull_back(at, *about_moments)
     return TestedModel(
