@@ -173,9 +173,9 @@ def _sorted_rows(columns: FloatArray) -> tuple[IntArray, IntArray]:
 
     The starts, shape (K + 1,), end with N. Sixteen columns make one 16-bit word, because numpy sorts these by radix.
     """
-    words = np.zeros((-(-len(columns) // 16), columns.shape[1]), dtype=np.uint16)
-    for j, column in enumerate(columns):
-        words[j // 16] |= np.isnan(column).astype(np.uint16) << np.uint16(j % 16)
+    halves = np.packbits(np.isnan(columns), axis=0, bitorder="little").astype(np.uint16)
+    words = halves[::2]
+    words[: len(halves) // 2] |= halves[1::2] << np.uint16(8)
     order = np.lexsort(words)
     new = np.ones(len(order) + 1, dtype=bool)
     new[1:-1] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from fosa_sem.model.ram import Cell, MatrixName, RamMap
 from fosa_sem.syntax.table import ParameterTable, Row
+
+_MATRIX: dict[str, MatrixName] = {"=~": "A", "~": "A", "<~": "A", "~~": "S", "~1": "m"}
 
 
 def compile_ram(table: ParameterTable, means: Sequence[NDArray[np.float64]] = ()) -> tuple[RamMap, ...]:
@@ -32,13 +35,7 @@ def compile_ram(table: ParameterTable, means: Sequence[NDArray[np.float64]] = ()
 
 
 def _cell(row: Row, at: dict[str, int]) -> Cell:
-    places: dict[str, tuple[MatrixName, str, str]] = {
-        "=~": ("A", row.rhs, row.lhs),
-        "~": ("A", row.lhs, row.rhs),
-        "<~": ("A", row.lhs, row.rhs),
-        "~~": ("S", row.lhs, row.rhs),
-        "~1": ("m", row.lhs, row.lhs),
-    }
-    matrix, to, source = places[row.op]
-    value = 0.0 if np.isnan(row.ustart) else row.ustart
+    matrix = _MATRIX[row.op]
+    to, source = (row.rhs, row.lhs) if row.op == "=~" else (row.lhs, row.rhs)
+    value = 0.0 if math.isnan(row.ustart) else row.ustart
     return Cell(matrix=matrix, row=at[to], col=0 if matrix == "m" else at[source], theta=row.free - 1, value=value)

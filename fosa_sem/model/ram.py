@@ -79,6 +79,8 @@ class RamMap:
         Where the free entries stand in that (both triangles of S), and their indices into theta.
     effects, covariances, intercepts : ndarray of int, shape (cells, 3), (cells, 3), (cells, 2)
         Rows (row, col, theta index) of the free entries of A and S (S: once per pair), (row, theta) of m.
+    sources : ndarray of int, shape (4, k)
+        How the slopes of each entry of theta are put together (see `factored_jacobian`).
     depth : int
         Effects in the longest chain of them; v or more where effects run in a circle.
     sample_mean : ndarray, shape (p,), or None
@@ -95,6 +97,7 @@ class RamMap:
     effects: IntArray
     covariances: IntArray
     intercepts: IntArray
+    sources: IntArray
     depth: int
     sample_mean: FloatArray | None = None
 
@@ -124,11 +127,14 @@ class RamMap:
                 free[cell.matrix].append((*where, cell.theta))
         place, entry = np.array(entries, dtype=np.intp).reshape(-1, 2).T.copy()
         arrows = {(cell.col, cell.row) for cell in cells if cell.matrix == "A" and (cell.theta >= 0 or cell.value)}
+        effects, covariances = (np.array(free[name], dtype=np.intp).reshape(-1, 3) for name in ("A", "S"))
+        intercepts = np.array(free["m"], dtype=np.intp).reshape(-1, 2)
+        sources = _sources(effects, covariances, intercepts, v, n_theta)
+        if sample_mean is not None:
+            sources[0] = 3 * v
         return cls(
             n_observed=n_observed, n_variables=v, n_theta=n_theta, base=np.array(base), place=place, entry=entry,
-            effects=np.array(free["A"], dtype=np.intp).reshape(-1, 3),
-            covariances=np.array(free["S"], dtype=np.intp).reshape(-1, 3),
-            intercepts=np.array(free["m"], dtype=np.intp).reshape(-1, 2), depth=_depth(arrows, v),
+            effects=effects, covariances=covariances, intercepts=intercepts, sources=sources, depth=_depth(arrows, v),
             sample_mean=sample_mean,
         )  # fmt: skip
 
@@ -217,18 +223,10 @@ class RamMap:
         """
         at = self._at(theta)
         p = self.n_observed
-        total, cov = at.total[:p].T, at.cov[:, :p]
-        d_mean, left, right = slopes = np.zeros((3, self.n_theta, p))
-        row, col, index = self.effects.T
-        left[index], right[index] = total[row], cov[col]
-        d_mean[index] = total[row] * at.mean[col][:, None]
-        row, col, index = self.covariances.T
-        left[index] = total[row]
-        right[index] = total[col] * np.where(row == col, 0.5, 1.0)[:, None]
-        row, index = self.intercepts.T
-        d_mean[index] = total[row]
-        if self.sample_mean is not None:
-            d_mean[:] = 0.0
+        total = at.total[:p].T
+        stacked = np.concatenate([total, 0.5 * total, at.cov[:, :p], np.zeros((1, p))])
+        slopes = stacked.take(self.sources[:3], axis=0)
+        slopes[0] *= np.concatenate([at.mean, np.ones(1)]).take(self.sources[3])[:, None]
         return slopes
 
     def curvature(
@@ -276,6 +274,23 @@ class RamMap:
         out[np.ix_(index, effect)] = mixed
         out[np.ix_(effect, index)] = mixed.T
         return out
+
+
+def _sources(effects: IntArray, covariances: IntArray, intercepts: IntArray, v: int, n_theta: int) -> IntArray:
+    """Rows of B', B' / 2, joint cov and 0, one below the other, that are the slopes of each entry of theta.
+
+    Of the mean, and left and right of the covariance; then the entry of (joint mean, 1) by which that of the mean is
+    multiplied, shape (4, n_theta).
+    """
+    sources = np.full((4, n_theta), 3 * v)
+    sources[3] = v
+    row, col, index = effects.T
+    sources[:, index] = row, row, 2 * v + col, col
+    row, col, index = covariances.T
+    sources[1:3, index] = row, np.where(row == col, v + col, col)
+    row, index = intercepts.T
+    sources[0, index] = row
+    return sources
 
 
 def _depth(arrows: set[tuple[int, int]], v: int) -> int:
