@@ -143,22 +143,21 @@ def _pick(sums: FloatArray, p: int) -> FloatArray:
 
     The trace has four terms; symmetric in (a, b) and (c, d) as their sum over patterns is made, two of them suffice.
     """
-    first, second = _pairs(p)
-    weight = _places(p)[1]
+    first, second, weights = _pairs(p)
     both = (sums + sums.T).ravel()
-    total = both.take(first) + both.take(second)
-    return np.asarray(total * (weight * weight[:, None]))
+    return np.asarray((both.take(first) + both.take(second)) * weights)
 
 
 @lru_cache(maxsize=1)
-def _pairs(p: int) -> tuple[IntArray, IntArray]:
-    """Flat places of the sums ((b, c), (a, d)) and ((b, d), (a, c)) for all pairs of entries (a, b), (c, d)."""
-    at = _places(p)[0]
+def _pairs(p: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Flat places of the sums ((b, c), (a, d)) and ((b, d), (a, c)) for all pairs (a, b), (c, d), and weights."""
+    at, weight = _places(p)
     c, d = lower_triangle(p)
     a, b = c[:, None], d[:, None]
     first, second = at[b, c] * len(c) + at[a, d], at[b, d] * len(c) + at[a, c]
-    first.flags.writeable = second.flags.writeable = False
-    return first, second
+    weights = weight * weight[:, None]
+    first.flags.writeable = second.flags.writeable = weights.flags.writeable = False
+    return first, second, weights
 
 
 def _pick_mixed(sums: FloatArray) -> FloatArray:

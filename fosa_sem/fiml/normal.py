@@ -197,7 +197,8 @@ def _invert(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
             pivot[:] = blocks[j, j]
             row = blocks[j] / pivot
             blocks -= np.multiply(blocks[:, j, None], row, out=change)
+            row[j] = 0.0
             blocks[j] = blocks[:, j] = row
-            np.divide(-1.0, pivot, out=blocks[j, j])
+        np.einsum("jjb->jb", blocks)[:] -= 1.0 / pivots
         logdets = np.log(pivots).sum(axis=0)
     return np.negative(blocks, out=blocks), logdets

@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from fosa_sem.errors import ConvergenceError, ModelSpecificationError
 from fosa_sem.fiml.constrained import Constraints, nearest_admissible, positive_definite
@@ -196,7 +197,7 @@ def _unit_loadings(indicators: list[str], at: dict[str, int], cov: FloatArray) -
     index = np.array([at[indicators[i]] for i in seen])
     block = cov[index[:, None], index]
     sd = np.sqrt(block.diagonal())
-    values, vectors = np.linalg.eigh(correlation(block))
+    values, vectors, _ = lapack.dsyev(correlation(block), lower=True)
     lead = vectors[:, -1] * math.sqrt(values[-1])
     if lead[0] < 0:
         lead = -lead

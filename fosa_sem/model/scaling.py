@@ -62,7 +62,7 @@ def regular_inverse(matrix: FloatArray, least: float) -> FloatArray | None:
     half, _ = lapack.dtrtri(root, lower=True, overwrite_c=True)
     inverse = half.T @ half
     # The norm of the inverse and the trace bound the eigenvalues: most matrices need no closer look.
-    if 1.0 / (len(half) * np.linalg.norm(inverse)) < least and condition(matrix) < least:
+    if 1.0 / (len(half) * math.sqrt(np.vdot(inverse, inverse))) < least and condition(matrix) < least:
         return None
     return np.asarray(inverse * units)
 

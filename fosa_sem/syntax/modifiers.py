@@ -13,7 +13,7 @@ from typing import Any
 from fosa_sem.errors import ModelSpecificationError, ModelSyntaxError, SourceSpan
 from fosa_sem.syntax.expressions import CHOICES, FUNCTIONS, MAX_DEPTH, evaluate, labels, parse_expression
 from fosa_sem.syntax.statements import NO_MODIFIERS, RESERVED, Modifiers
-from fosa_sem.syntax.tokens import Token
+from fosa_sem.syntax.tokens import NESTING, Token
 
 Value = float | str
 Tokens = tuple[Token, ...]
@@ -160,7 +160,7 @@ def _arguments(tokens: Tokens) -> list[Tokens]:
     arguments: list[list[Token]] = [[]]
     depth = 0
     for token in tokens[2:-1]:
-        depth += token.is_symbol("(") - token.is_symbol(")")
+        depth += NESTING.get(token.text, 0)
         if token.is_symbol(",") and depth == 0:
             arguments.append([])
         else:
@@ -180,7 +180,7 @@ def _called(tokens: Tokens) -> str | None:
 def _closes(tokens: Tokens, opening: int) -> int:
     depth = 0
     for i in range(opening, len(tokens)):
-        depth += tokens[i].is_symbol("(") - tokens[i].is_symbol(")")
+        depth += NESTING.get(tokens[i].text, 0)
         if depth == 0:
             return i
     return -1

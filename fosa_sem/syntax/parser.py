@@ -10,7 +10,7 @@ from fosa_sem.syntax.expressions import Node, parse_expression
 from fosa_sem.syntax.modifiers import combine, parse_modifier, without_parentheses
 from fosa_sem.syntax.slips import missing_operator, stray_symbol, wrong_operator
 from fosa_sem.syntax.statements import BLOCKS, CONSTRAINTS, NO_MODIFIERS, OPERATORS, RESERVED, Modifiers, Statement
-from fosa_sem.syntax.tokens import Token, tokenize
+from fosa_sem.syntax.tokens import NESTING, Token, tokenize
 
 Tokens = tuple[Token, ...]
 
@@ -68,7 +68,7 @@ def _split_statements(tokens: Tokens) -> Iterable[Tokens]:
                 yield tuple(current)
             current, depth = [], 0
         elif token.kind != "newline":
-            depth += token.is_symbol("(") - token.is_symbol(")")
+            depth += NESTING.get(token.text, 0)
             current.append(token)
     if current:
         yield tuple(current)
@@ -140,7 +140,7 @@ def _split_terms(tokens: Tokens, operator: Token) -> list[Tokens]:
     depth = 0
     last_plus = operator
     for token in tokens:
-        depth += token.is_symbol("(") - token.is_symbol(")")
+        depth += NESTING.get(token.text, 0)
         if depth < 0:
             raise ModelSyntaxError("')' without '('", token.span)
         is_sign = bool(parts[-1]) and parts[-1][-1].is_symbol("*")
@@ -233,7 +233,7 @@ def _split_factors(part: Tokens) -> list[Tokens]:
     factors: list[list[Token]] = [[]]
     depth = 0
     for token in part:
-        depth += token.is_symbol("(") - token.is_symbol(")")
+        depth += NESTING.get(token.text, 0)
         if token.is_symbol("*") and depth == 0:
             if not factors[-1]:
                 raise ModelSyntaxError("expected a modifier before '*'", token.span)

@@ -9,6 +9,9 @@ from fosa_sem.errors import ModelSyntaxError, SourceSpan
 
 Kind = Literal["name", "number", "string", "symbol", "newline"]
 
+NESTING = {"(": 1, ")": -1}
+"""By how many parentheses a token leads further in; strings keep their quotes, so that its text says enough."""
+
 _PATTERN = re.compile(
     r"""(?P<blank>[ \t\r\f\v\u00a0]+)
       | (?P<comment>[#!][^\n]*)
