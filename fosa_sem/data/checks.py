@@ -57,10 +57,11 @@ def check_names(data: pd.DataFrame, names: Sequence[str], spans: dict[str, Sourc
         For a column name that occurs more than once.
     """
     columns: list[object] = list(data.columns)
+    others = [c for c in columns if not isinstance(c, str)]
     for name in [part for variable in names for part in column_parts(data, variable)]:
         if columns.count(name) > 1:
             raise DataError(f"column {name!r} occurs {columns.count(name)} times in the data; keep one")
-        numbers = [c for c in columns if not isinstance(c, str) and str(c) == name]
+        numbers = [c for c in others if str(c) == name]
         if numbers:
             raise DataError(f"column names must be strings; {name} is a {type(numbers[0]).__name__}: rename the column")
         if name not in columns:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.normal import pattern_precisions
+from fosa_sem.fiml.normal import pattern_precisions, precision
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.model.ram import RamMap, RamMatrices
 
@@ -73,6 +73,24 @@ def moment_information(
         out[:p, p:] = _pick_mixed(u.T @ flat)
         out[p:, :p] = out[:p, p:].T
     out[p:, p:] = _pick(flat.T @ other, p)
+    return out
+
+
+def complete_information(cov: FloatArray, n: float) -> FloatArray:
+    """Expected information about the moments that complete rows would give, shape (q, q).
+
+    Parameters
+    ----------
+    cov : ndarray, shape (p, p)
+        Where to evaluate.
+    n : float
+        Rows.
+    """
+    P, p = precision(cov)[0], len(cov)
+    flat = P[lower_triangle(p)]
+    out = np.zeros((p + len(flat),) * 2)
+    out[:p, :p] = n * P
+    out[p:, p:] = _pick(0.5 * n * flat[:, None] * flat, p)
     return out
 
 

@@ -82,7 +82,7 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
     numpy.linalg.LinAlgError
         If ``cov`` is not positive definite.
     """
-    P, logdet = _precision(cov)
+    P, logdet = precision(cov)
     p, n, root = len(P), patterns.weight, np.sqrt(patterns.n)
     rows = patterns.rows.copy()
     np.multiply(patterns.mean - mean, patterns.root, out=rows[: len(root), :p])
@@ -111,6 +111,35 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
     )  # fmt: skip
 
 
+def precision(cov: FloatArray) -> tuple[FloatArray, float]:
+    """Inverse and log-determinant.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If ``cov`` is not positive definite.
+    """
+    chol, failed = lapack.dpotrf(cov, lower=True)
+    logdet = math.nan if failed else 2.0 * float(np.log(chol.diagonal()).sum())
+    if not math.isfinite(logdet):  # also catches NaN, which the factorisation may let pass
+        raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
+    half, _ = lapack.dtrtri(chol, lower=True, overwrite_c=True)
+    return half.T @ half, logdet
+
+
+def divergence(mean: FloatArray, cov: FloatArray, other_mean: FloatArray, other_cov: FloatArray) -> float:
+    """Twice the log-likelihood per row that complete data with some moments lose at others.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a covariance matrix is not positive definite.
+    """
+    P, logdet = precision(other_cov)
+    away = mean - other_mean
+    return float(logdet - precision(cov)[1] + np.vdot(P, cov) - len(mean) + away @ P @ away)
+
+
 def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray:
     """V_k, the inverse of Sigma_oo of every pattern, 0 where something is missing, shape (K, p, p).
 
@@ -119,7 +148,7 @@ def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray
     numpy.linalg.LinAlgError
         If ``cov`` is not positive definite.
     """
-    P, _ = _precision(cov)
+    P, _ = precision(cov)
     p = len(P)
     V = np.broadcast_to(P, (len(patterns.n), p, p)).copy()
     for batch in patterns.batches:
@@ -135,16 +164,6 @@ def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray
             V[batch.patterns] -= across.transpose(0, 2, 1) @ (inverse @ across)
     V *= patterns.observed[:, :, None] & patterns.observed[:, None, :]
     return V
-
-
-def _precision(cov: FloatArray) -> tuple[FloatArray, float]:
-    """Inverse and log-determinant."""
-    chol, failed = lapack.dpotrf(cov, lower=True)
-    logdet = math.nan if failed else 2.0 * float(np.log(chol.diagonal()).sum())
-    if not math.isfinite(logdet):  # also catches NaN, which the factorisation may let pass
-        raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
-    half, _ = lapack.dtrtri(chol, lower=True, overwrite_c=True)
-    return half.T @ half, logdet
 
 
 def _padded(matrix: FloatArray, width: int) -> FloatArray:

@@ -129,8 +129,10 @@ def _as_tested(problem: FitProblem, moments: tuple[MomentPair, ...], pairs: list
     """At its maximum; its parameters are moments themselves, so that its slopes are zeros and ones."""
     p = len(problem.table.names.observed)
     row, col = lower_triangle(p)
-    is_pair = np.isin(row * p + col, [i * p + j for i, j in pairs])
-    free = np.concatenate([np.ones(p, dtype=bool), (row == col) | is_pair]) & modelled_moments(problem)
+    covary = np.eye(p, dtype=bool)
+    for i, j in pairs:
+        covary[i, j] = True
+    free = np.concatenate([np.ones(p, dtype=bool), covary[row, col]]) & modelled_moments(problem)
     own = np.eye(len(free))[:, free]
     k = own.shape[1]
     groups = len(moments)

@@ -9,9 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.information import InformationKind, lower_triangle, moment_information
-from fosa_sem.fiml.normal import evaluate
+from fosa_sem.fiml.information import InformationKind, complete_information, lower_triangle
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.options import TWO_STAGE, InformationOptions, Missing
 from fosa_sem.inference.tested import (
@@ -94,29 +92,15 @@ class SaturatedInformation:
         return inverse
 
     @cached_property
-    def as_complete(self) -> tuple[MissingPatterns, ...]:
-        """Complete data, as many as there are rows, whose moments are the saturated ones."""
-        return tuple(
-            MissingPatterns.from_moments(p.weight, mean, cov)
-            for p, (mean, cov) in zip(self.problem.patterns, self.at, strict=True)
-        )
-
-    @cached_property
-    def complete_loglik(self) -> float:
-        """Log-likelihood of `as_complete`."""
-        return sum(evaluate(data, *moments).loglik for data, moments in zip(self.as_complete, self.at, strict=True))
-
-    @cached_property
     def complete_information(self) -> Matrices:
-        """Information that `as_complete` would give.
+        """Information that as many complete rows would give.
 
         lavaan (0.6, 0.7) leaves out the moments of exogenous variables also with ``fixed_x=False``, except beside
         auxiliary variables, with which they covary; so it is here.
         """
         kept = modelled_moments(self.problem, fixed_x=not self.problem.table.auxiliary)
-        pairs = zip(self.as_complete, self.at, strict=True)
-        found = (moment_information(data, mean, cov, "expected") for data, (mean, cov) in pairs)
-        return _restricted(found, kept)
+        groups = zip(self.problem.patterns, self.at, strict=True)
+        return _restricted((complete_information(cov, patterns.weight) for patterns, (_, cov) in groups), kept)
 
     def moment_covariance(self, kind: InformationKind) -> Matrices:
         """Gamma / N: covariance matrix of the saturated moments that are fitted.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fosa_sem.fiml.information import InformationKind
-from fosa_sem.fiml.normal import evaluate
+from fosa_sem.fiml.normal import divergence
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.inference.covariance import squared_scores
 from fosa_sem.inference.options import ResolvedOptions
@@ -154,8 +154,8 @@ def corrected_test(
     CorrectedTest
         NaN where an information matrix is singular.
     """
-    pairs = zip(saturated.as_complete, model.moments, strict=True)
-    chisq = 2.0 * (saturated.complete_loglik - sum(evaluate(data, *implied).loglik for data, implied in pairs))
+    groups = zip(saturated.problem.patterns, saturated.at, model.moments, strict=True)
+    chisq = sum(patterns.weight * divergence(*moments, *implied) for patterns, moments, implied in groups)
     complete = saturated.complete_information
     inverse = model.inverse(pull_back(model, saturated.information(kind)))
     if inverse is None:

@@ -142,7 +142,10 @@ def modelled_moments(problem: FitProblem, *, fixed_x: bool | None = None) -> Boo
     table = problem.table
     names = table.names
     p = len(names.observed)
-    is_fixed = table.fixed_x if fixed_x is None else fixed_x
-    fixed = np.array([is_fixed and name in names.observed_x for name in names.observed])
     row, col = lower_triangle(p)
-    return np.concatenate([~fixed if table.meanstructure else np.zeros(p, dtype=bool), ~(fixed[row] & fixed[col])])
+    modelled = np.ones(p + len(row), dtype=bool)
+    if names.observed_x and (table.fixed_x if fixed_x is None else fixed_x):
+        fixed = np.array([name in names.observed_x for name in names.observed])
+        modelled = np.concatenate([~fixed, ~(fixed[row] & fixed[col])])
+    modelled[:p] &= table.meanstructure
+    return modelled
