@@ -159,11 +159,12 @@ def _columns(data: pd.DataFrame, variables: Sequence[str]) -> FloatArray:
 
 def _at_once(data: pd.DataFrame, variables: Sequence[str], columns: FloatArray) -> bool:
     """Fill in the values by way of a copy of the table, which is faster; False unless it is small and all numbers."""
-    values = data.to_numpy() if data.size <= SMALL else np.empty(0, dtype=object)
-    place = {name: j for j, name in enumerate(data.columns)} if values.dtype.kind in "biuf" else {}
+    if data.size > SMALL or not all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in data.dtypes):
+        return False
+    place = {name: j for j, name in enumerate(data.columns)}
     if not all(name in place for name in variables):  # a product of two columns has no place
         return False
-    quieted(values.T[[place[name] for name in variables]].astype(np.float64, copy=False), out=columns)
+    quieted(data.to_numpy(dtype=np.float64).T[[place[name] for name in variables]], out=columns)
     return True
 
 
