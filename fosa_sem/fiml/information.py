@@ -30,6 +30,8 @@ InformationKind = Literal["observed", "expected", "first.order"]
 
 CHUNK = 2_000_000
 """Numbers that a block of casewise scores may hold (16 MB)."""
+KEPT = 24
+"""Variables up to which the places of `_pick` are kept (2 MB)."""
 
 
 def moment_information(
@@ -161,12 +163,11 @@ def _pick(sums: FloatArray, p: int) -> FloatArray:
 
     The trace has four terms; symmetric in (a, b) and (c, d) as their sum over patterns is made, two of them suffice.
     """
-    first, second, weights = _pairs(p)
+    first, second, weights = _kept_pairs(p) if p <= KEPT else _pairs(p)
     both = (sums + sums.T).ravel()
     return np.asarray((both.take(first) + both.take(second)) * weights)
 
 
-@lru_cache(maxsize=1)
 def _pairs(p: int) -> tuple[IntArray, IntArray, FloatArray]:
     """Flat places of the sums ((b, c), (a, d)) and ((b, d), (a, c)) for all pairs (a, b), (c, d), and weights."""
     at, weight = _places(p)
@@ -176,6 +177,9 @@ def _pairs(p: int) -> tuple[IntArray, IntArray, FloatArray]:
     weights = weight * weight[:, None]
     first.flags.writeable = second.flags.writeable = weights.flags.writeable = False
     return first, second, weights
+
+
+_kept_pairs = lru_cache(maxsize=1)(_pairs)
 
 
 def _pick_mixed(sums: FloatArray) -> FloatArray:

@@ -182,3 +182,16 @@ def test_the_values_of_groups_are_those_of_their_rows() -> None:
     for group in groups:
         assert_array_equal(group.values, frame[["y", "x"]].to_numpy()[group.rows])
         assert set(frame["g"].iloc[group.rows]) == {group.label}
+
+
+@pytest.mark.parametrize("text", [False, True], ids=["numbers alone", "beside text"])
+@pytest.mark.parametrize("n", [60, 3000], ids=["small", "large"])
+def test_values_are_the_same_whatever_way_they_are_taken(n: int, text: bool) -> None:
+    frame = _frame(n)
+    frame["y"] = np.arange(n) % 7
+    frame["z"] = frame["z"] > 0
+    frame.loc[frame.index[:5], "x"] = np.nan
+    if text:
+        frame.insert(0, "who", "someone")
+    values = take_sample(frame, ["z", "x", "y"]).groups[0].values
+    assert_array_equal(values, np.column_stack([frame[name].to_numpy(dtype=float) for name in ("z", "x", "y")]))

@@ -10,6 +10,7 @@ from zoo import BY_NAME, EVEN, NAMES, central_jacobian, problem_of
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.fiml import information
 from fosa_sem.fiml.information import (
+    complete_information,
     expected_forms,
     moment_information,
     moment_jacobian,
@@ -132,3 +133,9 @@ def test_slopes_of_moments_match_differences(name: str) -> None:
             return np.concatenate([mean, cov[lower]])
 
         assert_allclose(moment_jacobian(ram, theta), central_jacobian(vector, theta).T, rtol=1e-7, atol=1e-8)
+
+
+def test_complete_information_is_that_of_one_complete_pattern(moments) -> None:
+    mean, cov = moments
+    expected = moment_information(MissingPatterns.from_moments(40, mean, cov), mean, cov, "expected")
+    assert_allclose(complete_information(cov, 40.0), expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())

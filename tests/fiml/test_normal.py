@@ -10,7 +10,7 @@ from zoo import BY_NAME, EVEN, central_jacobian, problem_of
 
 from fosa_sem.data import batches
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.normal import evaluate, pattern_precisions
+from fosa_sem.fiml.normal import divergence, evaluate, pattern_precisions
 
 
 def _casewise(values: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> float:
@@ -182,3 +182,27 @@ def test_complete_information_is_the_expected_information_of_complete_data() -> 
         return ram.pull_back(t, *evaluate(patterns, *ram.moments(t)).moment_gradient())
 
     assert_allclose(problem.complete_information(theta), -central_jacobian(gradient, theta), rtol=1e-6, atol=1e-5)
+
+
+def test_divergence_is_what_complete_data_lose_at_other_moments() -> None:
+    rng = np.random.default_rng(4)
+    first, second = np.cov(rng.standard_normal((4, 30))), np.cov(rng.standard_normal((4, 30)) * 2.0)
+    mean, other = rng.standard_normal((2, 4))
+    data = MissingPatterns.from_moments(50, mean, first)
+    lost = 2.0 * (evaluate(data, mean, first).loglik - evaluate(data, other, second).loglik)
+    assert_allclose(50 * divergence(mean, first, other, second), lost, rtol=1e-11)
+    assert_allclose(divergence(mean, first, mean, first), 0.0, atol=1e-13)
+
+
+def test_the_point_kept_is_that_of_theta_and_of_the_problem_alone() -> None:
+    problem = problem_of("cfa")
+    one, two = (BY_NAME["cfa"].theta(problem, seed) for seed in (1, 2))
+    values = [problem.value_and_gradient(theta)[0] for theta in (one, two, one)]
+    assert values[0] == values[2] != values[1]
+    assert problem.at(one.copy()) is problem.at(one)
+    complete = problem.on_saturated_moments()
+    assert complete.value_and_gradient(one)[0] != values[0]
+    moved = one.copy()
+    problem.at(moved)
+    moved += two - one
+    assert problem.value_and_gradient(moved)[0] == pytest.approx(values[1], rel=1e-12)

@@ -94,3 +94,16 @@ def test_a_loop_without_an_inverse_is_a_linalg_error() -> None:
     ram = RamMap.from_cells([_cell("A", 0, 1, value=1.0), _cell("A", 1, 0, value=1.0)], 2, 2, 0)
     with pytest.raises(np.linalg.LinAlgError):
         ram.moments(np.zeros(0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chains_of_effects_are_as_deep_as_their_powers_say(name: str) -> None:
+    problem = problem_of(name)
+    theta = BY_NAME[name].theta(problem, 1)
+    for ram in problem.maps:
+        at, power = ram.matrices(theta), np.eye(ram.n_variables)
+        assert_allclose(at.total @ (power - at.A), power, rtol=0, atol=1e-12)
+        for _ in range(min(ram.depth, ram.n_variables - 1)):
+            power = power @ at.A
+        assert power.any()
+        assert ram.depth >= ram.n_variables or not (power @ at.A).any()

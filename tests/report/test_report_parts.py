@@ -12,6 +12,7 @@ from report_examples import FIT_MEASURES, imputation_report
 from fosa_sem.report.accuracy import best_methods, overall_accuracy, variable_accuracy
 from fosa_sem.report.formatting import (
     apa_unit,
+    cell,
     clean,
     count,
     decimal,
@@ -19,6 +20,7 @@ from fosa_sem.report.formatting import (
     narrow,
     p_apa,
     p_equation,
+    pad_left,
     percent,
     readable,
     shorten,
@@ -44,6 +46,14 @@ def test_shortening_keeps_the_width_and_is_visible(text, width):
 
 def test_shortening_keeps_both_ends():
     assert shorten("depression_item_01", 9) == "depr…m_01"
+
+
+@pytest.mark.parametrize("width", [8, 9])
+@pytest.mark.parametrize(
+    "value", [0.0, -0.0001, 1.5, -999.9996, 9999.9994, 12345.678, 1e30, math.nan, math.inf, -math.inf]
+)
+def test_a_cell_is_the_narrow_number_in_its_field(value, width):
+    assert cell(value, width) == pad_left(narrow(value, width - 1), width)
 
 
 @given(st.floats(), st.integers(7, 12))
