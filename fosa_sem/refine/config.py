@@ -19,7 +19,7 @@ LARGE: dict[str, Any] = {
 }  # fmt: skip
 """Options for more observed cells than ..."""
 SMALL_CELLS = 50_000
-HUGE: dict[str, Any] = LARGE | {"folds": 2, "epochs": 60}
+HUGE: dict[str, Any] = LARGE | {"folds": 2, "layers": 1}
 """Options for more observed cells than ..."""
 LARGE_CELLS = 500_000
 LARGE_TOKENS, LEAST_ROWS = 5120, 128
@@ -125,7 +125,7 @@ class RefinerConfig:
 
         Up to 50,000 observed cells, the defaults. Beyond, where corrections are small beside the noise of a step:
         batches of 1,024 rows (fewer of more than 5 variables), 160 epochs without early stopping, bins, less weight
-        on the likelihood. Beyond 500,000, two networks and 60 epochs of the same, to save time.
+        on the likelihood. Beyond 500,000, two networks of one layer, to save time.
 
         Parameters
         ----------
