@@ -19,6 +19,9 @@ LARGE: dict[str, Any] = {
 }  # fmt: skip
 """Options for more observed cells than ..."""
 SMALL_CELLS = 50_000
+WIDE: dict[str, Any] = LARGE | {"layers": 1, "epochs": 320}
+"""Options for as many, of more variables than ..."""
+WIDE_VARIABLES = 8
 HUGE: dict[str, Any] = LARGE | {"folds": 2, "layers": 1}
 """Options for more observed cells than ..."""
 LARGE_CELLS = 500_000
@@ -125,7 +128,8 @@ class RefinerConfig:
 
         Up to 50,000 observed cells, the defaults. Beyond, where corrections are small beside the noise of a step:
         batches of 1,024 rows (fewer of more than 5 variables), 160 epochs without early stopping, bins, less weight
-        on the likelihood. Beyond 500,000, two networks of one layer, to save time.
+        on the likelihood. Of more than 8 variables, where a step has few hidden cells of each, one layer and twice the
+        epochs. Beyond 500,000 cells, two networks of one layer, to save time.
 
         Parameters
         ----------
@@ -139,7 +143,8 @@ class RefinerConfig:
             return cls(**changes)
         rows = min(LARGE["batch_size"], max(LEAST_ROWS, LARGE_TOKENS // observed.shape[1]))
         size = {"batch_size": rows, "rows_per_epoch": 4 * rows}
-        return cls(**((LARGE if cells <= LARGE_CELLS else HUGE) | size | changes))
+        options = WIDE if observed.shape[1] > WIDE_VARIABLES else LARGE
+        return cls(**((options if cells <= LARGE_CELLS else HUGE) | size | changes))
 
     @classmethod
     def paper(cls, **changes: Any) -> RefinerConfig:

@@ -18,7 +18,7 @@ from fosa_sem.evaluate.metrics import OVERALL
 from tests.benchmarks.imputation_methods import METHODS as IMPUTERS
 from tests.benchmarks.imputation_tasks import SCORES, Task, score
 from tests.benchmarks.resumable import RowFile, run_all
-from vignettes.paper_experiments.settings import KEY, METHODS, TABLES, Setting, mask, source
+from vignettes.paper_experiments.settings import KEY, METHODS, TABLES, Setting, mask, methods_of, source
 
 COLUMNS = (*KEY, "method", *SCORES, "cov_error", "cpu_seconds", "error")
 RESULTS = RowFile(
@@ -58,7 +58,10 @@ def pending(
 ) -> list[tuple[Setting, tuple[str, ...]]]:
     """Settings and the methods without results, in the order of the tables; done are values of `KEY` and method."""
     wanted = dict.fromkeys(setting for name in names for setting in TABLES[name]())
-    left = {setting: tuple(m for m in methods if (*setting.key, m) not in done) for setting in wanted}
+    left = {
+        setting: tuple(m for m in methods_of(setting) if m in methods and (*setting.key, m) not in done)
+        for setting in wanted
+    }
     return [(setting, missing) for setting, missing in left.items() if missing]
 
 

@@ -59,6 +59,12 @@ class Setting:
 KEY = ("data", "n", "rate", "mechanism", "model", "seed")
 
 
+def methods_of(setting: Setting) -> tuple[str, ...]:
+    """What fills a table; with the paper's settings those of Tables 2 and 3, and the one whose time it prints."""
+    printed = setting in {*table_2(), *table_3(), Setting(data="cdc", n=300_000, rate=0.4, seed=0)}
+    return METHODS if printed else METHODS[:-1]
+
+
 def source(setting: Setting) -> Source:
     """Complete data, the model that is fitted, and the function that completes it."""
     if setting.data == "cdc":
