@@ -52,24 +52,6 @@ class HeldOut:
     mixture: tuple[FloatArray, ...] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disagreement:
-    """How far networks differ on missing cells, which none of them has learned; standardised scale.
-
-    Attributes
-    ----------
-    between : ndarray, shape (p,)
-        Mean over cells of the variance of the networks' corrections about their average; 0 without missing cells.
-    within : ndarray, shape (p,)
-        Mean variance of a single network's mixture.
-    networks : int
-    """
-
-    between: FloatArray
-    within: FloatArray
-    networks: int
-
-
 def calibrate(variables: Sequence[str], held: HeldOut, gate: FloatArray, discrete: BoolArray) -> pd.DataFrame:
     """Choose the shape of each variable's distributions and measure their width.
 
@@ -107,37 +89,6 @@ def calibrate(variables: Sequence[str], held: HeldOut, gate: FloatArray, discret
     table.insert(0, "variable", list(variables))
     table.insert(2, "spread", spread)
     return table
-
-
-def calibrate_average(table: pd.DataFrame, held: HeldOut, gate: FloatArray, networks: Disagreement) -> pd.DataFrame:
-    """Make of a calibration of single networks one of their average.
-
-    Held-out cells are predicted by single networks, missing cells by the average of all. Its squared error is smaller
-    by exactly the variance of the networks about it (Krogh & Vedelsby, 1995, eq. 7), while the mixture of all networks
-    is wider than theirs by as much. Both are taken into account as the means over each variable's cells say.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As of `calibrate`.
-    held : HeldOut
-    gate : ndarray, shape (p,)
-    networks : Disagreement
-
-    Returns
-    -------
-    DataFrame
-        The same with other spreads and scales; coverage remains that of single networks.
-    """
-    cells = np.bincount(held.column, minlength=len(gate))
-    squared = np.bincount(held.column, (held.residual - gate[held.column] * held.correction) ** 2, minlength=len(gate))
-    known = (squared > 0) & (networks.between > 0)
-    ratio = np.divide(gate**2 * networks.between * cells, squared, out=np.zeros(len(gate)), where=known)
-    narrower = np.sqrt(np.maximum(1 - ratio, 1 / networks.networks))
-    wider = np.sqrt(1 + np.divide(networks.between, networks.within, out=np.zeros(len(gate)), where=known))
-    mixed = (table["shape"] == "mixture").to_numpy()
-    scale = np.where(table["shape"] == "levels", 1.0, narrower / np.where(mixed, wider, 1.0))
-    return table.assign(spread=table["spread"] * narrower, scale=table["scale"] * scale)
 
 
 def _shape_and_scale(

@@ -103,12 +103,6 @@ class Mixture:
         """Expectation."""
         return (self.log_weight.exp() * self.mean).sum(dim=-1)
 
-    @property
-    def variance(self) -> Tensor:
-        """Variance."""
-        second = self.mean.square() + (2 * self.log_scale).exp()
-        return (self.log_weight.exp() * second).sum(dim=-1) - self.correction.square()
-
     def log_density(self, residual: Tensor) -> Tensor:
         """Log density of values given as residuals."""
         z = (residual[..., None] - self.mean) * (-self.log_scale).exp()

@@ -1,4 +1,4 @@
-"""Every observed cell, predicted by the network that never learned it; and how far networks differ on missing ones."""
+"""Every observed cell, predicted by the network that never learned it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from torch import Tensor
 
 from fosa_sem.imputation.completion import FloatArray
 from fosa_sem.refine.attention import Weights
-from fosa_sem.refine.calibration import Disagreement, HeldOut
+from fosa_sem.refine.calibration import HeldOut
 from fosa_sem.refine.folds import Probe
 from fosa_sem.refine.form import Form
 from fosa_sem.refine.heads import Prediction
-from fosa_sem.refine.remasking import MaskedRows
 from fosa_sem.refine.training import predict
 
 
@@ -49,31 +48,6 @@ def judge(form: Form, weights: Weights | None, probe: Probe) -> HeldOut:
         level_gain=gain.astype(np.float64),
         mixture=tuple(mixture) if mixture else None,
     )
-
-
-def disagreement(form: Form, weights: Weights | None, rows: MaskedRows) -> Disagreement:
-    """How far the networks differ on the hidden cells of rows, beside how wide their distributions are.
-
-    Parameters
-    ----------
-    form : Form
-    weights : dict of ndarray, or None
-        Without any, nothing differs.
-    rows : MaskedRows
-        The same for all networks.
-    """
-    nothing = np.zeros(rows.value.shape[2])
-    if weights is None or not rows.value.shape[1]:
-        return Disagreement(between=nothing, within=nothing, networks=1)
-
-    def read(part: slice, prediction: Prediction) -> Tensor:
-        hidden = rows.hidden[0, part]
-        each = prediction.correction.var(dim=0, correction=0), prediction.mixture.variance.mean(dim=0)
-        return torch.stack([hidden.float(), *(torch.where(hidden, one, 0.0) for one in each)]).sum(dim=1).double()
-
-    sums = torch.stack(predict(form.trained(weights), form.heads, rows, read)).sum(dim=0).cpu().numpy()
-    between, within = sums[1:] / np.maximum(sums[0], 1)
-    return Disagreement(between=between, within=within, networks=len(weights["bias"]))
 
 
 def _own_cells(probe: Probe, part: slice, prediction: Prediction) -> tuple[Tensor, ...]:

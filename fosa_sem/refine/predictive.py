@@ -17,6 +17,7 @@ from fosa_sem.refine.calibration import quantile
 from fosa_sem.refine.heads import Prediction
 
 IntArray = NDArray[np.intp]
+PRIOR_FREEDOM = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,6 +140,9 @@ class NetworkCells:
         Positions among the missing cells.
     correction : ndarray, shape (c,)
         Of the conditional mean, ungated.
+    between : ndarray, shape (c,)
+        Variance of the networks' corrections about their average.
+    networks : int
     weight, mean, sd : ndarray, shape (c, C)
         Mixture of the deviation from the conditional mean.
     probability : ndarray, shape (c, L)
@@ -146,6 +150,8 @@ class NetworkCells:
 
     cells: IntArray
     correction: FloatArray
+    between: FloatArray
+    networks: int
     weight: FloatArray
     mean: FloatArray
     sd: FloatArray
@@ -177,6 +183,14 @@ def predictive(
         Other cells have the rule's distribution.
     components : int
         C, of the networks.
+
+    Notes
+    -----
+    The calibration is one of single networks, by which held-out cells are predicted; missing cells are predicted by the
+    average of all. The mean squared error of the single ones is that of the average plus the variance between them
+    (Krogh & Vedelsby, 1995, eq. 7), by which on the other hand the mixture of all is wider than theirs. So a cell's
+    variance is that of a single network, calibrated, less that between them, at least what independent networks leave.
+    That between K networks has K - 1 degrees of freedom in a cell and is drawn to its column's mean as if by 4 more.
     """
     row, column = np.nonzero(~completion.observed)
     mean, sd = completion.mean[row, column], completion.sd[row, column]
@@ -187,22 +201,44 @@ def predictive(
     weight[:, 0] = 1.0
     means, sds = np.tile(mean[:, None], components), np.tile((sd * scale)[:, None], components)
     probability = _rule_probability(mean, sd + floor[column], column, each)
-    for part in network:
+    parts = list(network)
+    typical = _column_means(parts, column, len(gate))
+    for part in parts:
         at = part.cells
         refined = mean[at] + gate[column[at]] * part.correction
+        share = PRIOR_FREEDOM / (PRIOR_FREEDOM + part.networks - 1)
+        between = gate[column[at]] ** 2 * (share * typical[column[at]] + (1 - share) * part.between)
         means[at] = refined[:, None]
+        sds[at] = np.sqrt(_of_average(sds[at] ** 2, between[:, None], part.networks))
         own = by_network[column[at]]
         shaped = at[own]
         weight[shaped] = part.weight[own]
         deviation = part.mean[own] - part.correction[own, None]
-        means[shaped] = refined[own, None] + scale[shaped, None] * deviation
-        sds[shaped] = scale[shaped, None] * part.sd[own]
+        total = (part.weight[own] * (deviation**2 + part.sd[own] ** 2)).sum(axis=1)
+        single = scale[shaped] ** 2 * (total - part.between[own])
+        stretch = np.sqrt(_of_average(single, between[own], part.networks) / total)[:, None]
+        means[shaped] = refined[own, None] + stretch * deviation
+        sds[shaped] = stretch * part.sd[own]
         probability[shaped] = part.probability[own]
     probability[[each[j] is None for j in column]] = np.nan
     return Predictive(
         variables=completion.variables, row=row, column=column, weight=weight, mean=means, sd=sds, levels=each,
         probability=probability,
     )  # fmt: skip
+
+
+def _column_means(parts: Iterable[NetworkCells], column: IntArray, p: int) -> FloatArray:
+    """Mean variance between networks of each column's cells; 0 without cells."""
+    total, number = np.zeros(p), np.zeros(p)
+    for part in parts:
+        total += np.bincount(column[part.cells], part.between, minlength=p)
+        number += np.bincount(column[part.cells], minlength=p)
+    return total / np.maximum(number, 1)
+
+
+def _of_average(single: FloatArray, between: FloatArray, networks: int) -> FloatArray:
+    """Variance about the average of networks, from that about single ones and that between them."""
+    return np.asarray(np.maximum(single - between, single / networks))
 
 
 def _rule_probability(
@@ -236,6 +272,8 @@ def network_cells(
     return NetworkCells(
         cells=cells,
         correction=scale * prediction.correction.mean(dim=0).cpu().numpy()[at].astype(np.float64),
+        between=scale**2 * prediction.correction.var(dim=0, correction=0).cpu().numpy()[at].astype(np.float64),
+        networks=networks,
         weight=stacked(mixture.log_weight.exp()) / networks,
         mean=scale[:, None] * stacked(mixture.mean),
         sd=scale[:, None] * stacked(mixture.log_scale.exp()),

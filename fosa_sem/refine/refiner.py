@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from fosa_sem.errors import DataError
 from fosa_sem.imputation.completion import Completion, FloatArray, GaussianRule
 from fosa_sem.refine.attention import Weights
-from fosa_sem.refine.calibration import calibrate, calibrate_average
+from fosa_sem.refine.calibration import calibrate
 from fosa_sem.refine.config import RefinerConfig
 from fosa_sem.refine.folds import Blocks, TrainingData, make_probe, quantile_edges, training_data
 from fosa_sem.refine.form import Form
 from fosa_sem.refine.gate import decide_gates
 from fosa_sem.refine.heads import FLOOR, Prediction
-from fosa_sem.refine.judging import disagreement, judge
+from fosa_sem.refine.judging import judge
 from fosa_sem.refine.predictive import NetworkCells, Predictive, network_cells, predictive
 from fosa_sem.refine.remasking import MaskedRows, Remasker, Scaling
 from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predict, train
@@ -29,8 +29,6 @@ from fosa_sem.refine.training import HISTORY, Team, out_of_memory, predict, trai
 MAX_JUDGING_CELLS = 100_000
 # Held-out cells that choose the epoch; more of them would cost more than they help.
 MAX_CHOOSING_CELLS = 10_000
-# Rows with missing cells that tell how far the networks differ.
-MAX_ROWS = 5000
 TEAMS = 2
 
 
@@ -123,9 +121,6 @@ class AttentionRefiner:
         if not self.config.gated:
             gates["gate"] = 1.0
         gate = gates["gate"].to_numpy(dtype=np.float64)
-        calibration = calibrate(completion.variables, judged, gate, form.discrete)
-        some = np.flatnonzero(_correctable(completion).any(axis=1))
-        apart = disagreement(form, weights, _distinct(completion, some[:: -(-some.size // MAX_ROWS) or 1], form)[0])
         return FittedRefiner(
             variables=completion.variables,
             config=self.config,
@@ -135,7 +130,7 @@ class AttentionRefiner:
             rule=completion.rule,
             weights=weights,
             gates=gates,
-            calibration=calibrate_average(calibration, judged, gate, apart),
+            calibration=calibrate(completion.variables, judged, gate, form.discrete),
             history=history,
         )
 

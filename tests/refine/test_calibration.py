@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from fosa_sem.refine.calibration import Disagreement, HeldOut, calibrate, calibrate_average, log_density, quantile
+from fosa_sem.refine.calibration import HeldOut, calibrate, log_density, quantile
 
 
 def random_mixture(k=40, c=3, seed=0):
@@ -186,69 +185,3 @@ def test_no_cells_at_all():
     empty = np.zeros(0)
     table = calibrate(["a"], held_out(empty.astype(np.int64), empty, empty), np.zeros(1), none(1))
     assert table.loc[0, ["shape", "spread", "scale"]].tolist() == ["normal", 1.0, 1.0]
-
-
-# ---- the average of networks -------------------------------------------------------------------------------
-
-
-def networks_that_differ(noise, k=5, n=20_000):
-    """Values (noise about 0), each network's correction, and the calibration of single networks and of the average.
-
-    Single networks know their error: the mixture has the width of the noise and of their own error together.
-    """
-    rng = np.random.default_rng(7)
-    value, correction = rng.normal(scale=noise, size=n), rng.normal(scale=0.8, size=(n, k))
-    width = np.full((n, 1), math.hypot(noise, 0.8))
-    held = HeldOut(
-        column=np.zeros(n, dtype=np.int64), residual=value, correction=correction[:, 0], sd=np.full(n, 3.0),
-        level_gain=np.zeros(n), mixture=(np.ones((n, 1)), correction[:, :1], width),
-    )  # fmt: skip
-    apart = Disagreement(between=correction.var(axis=1).mean(keepdims=True), within=width[0] ** 2, networks=k)
-    gate = np.ones(1)
-    single = calibrate(["a"], held, gate, none(1))
-    return value, correction, width, single, calibrate_average(single, held, gate, apart)
-
-
-@pytest.mark.parametrize("noise", [0.3, 1.0, 5.0])
-def test_intervals_about_the_average_of_networks_cover_ninety_percent(noise):
-    value, correction, width, single, table = networks_that_differ(noise)
-    average, scale = correction.mean(axis=1), table["scale"][0]
-    if table["shape"][0] == "mixture":
-        shares = np.full_like(correction, 1 / correction.shape[1])
-        mixture = shares, correction - average[:, None], np.broadcast_to(width, correction.shape)
-    else:
-        mixture = np.ones((len(value), 1)), np.zeros((len(value), 1)), np.full((len(value), 1), 3.0)
-    low, high = average + scale * quantile(mixture, 0.05), average + scale * quantile(mixture, 0.95)
-    covered = ((value >= low) & (value <= high)).mean()
-    # 20,000 cells: standard error .002; the mixture of five is not quite normal
-    assert abs(covered - 0.9) < 0.015
-    unscaled = average + single["scale"][0] * quantile(mixture, 0.95)
-    assert (value <= unscaled).mean() > (value <= high).mean()
-
-
-@pytest.mark.parametrize("noise", [0.3, 1.0, 5.0])
-def test_the_spread_about_the_average_is_its_root_mean_squared_error(noise):
-    value, correction, _, _, table = networks_that_differ(noise)
-    error = value - correction.mean(axis=1)
-    assert_allclose(table["spread"][0], np.sqrt((error**2).mean()) / 3.0, rtol=0.02)
-
-
-def test_networks_that_agree_or_are_not_used_change_no_calibration():
-    value, correction, _, single, _ = networks_that_differ(1.0)
-    held = held_out(np.zeros(len(value), dtype=np.int64), value, 3.0, correction[:, 0])
-    agreeing = Disagreement(between=np.zeros(1), within=np.ones(1), networks=5)
-    pd.testing.assert_frame_equal(calibrate_average(single, held, np.ones(1), agreeing), single)
-    apart = Disagreement(between=np.ones(1), within=np.ones(1), networks=5)
-    unused = calibrate(["a"], held, np.zeros(1), none(1))
-    assert unused["shape"].tolist() == ["normal"]
-    pd.testing.assert_frame_equal(calibrate_average(unused, held, np.zeros(1), apart), unused)
-
-
-def test_no_average_errs_less_than_one_network_of_so_many_could_make_it():
-    """Networks that differ by more on missing cells than they err on held-out ones: the share is bounded."""
-    held = held_out(np.zeros(100, dtype=np.int64), np.random.default_rng(0).normal(size=100), 1.0)
-    single = calibrate(["a"], held, np.ones(1), none(1))
-    apart = Disagreement(between=np.full(1, 50.0), within=np.ones(1), networks=4)
-    table = calibrate_average(single, held, np.ones(1), apart)
-    assert_allclose(table["scale"], single["scale"] / 2)
-    assert_allclose(table["spread"], single["spread"] / 2)

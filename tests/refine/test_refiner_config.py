@@ -97,7 +97,13 @@ def test_config_does_not_import_torch():
 
 @pytest.mark.parametrize(
     ("rows", "p", "folds", "layers", "batch_size"),
-    [(10_000, 5, 6, 2, 128), (10_001, 5, 6, 2, 1024), (10_000, 8, 6, 2, 640), (10_000, 20, 6, 1, 256), (100_001, 5, 2, 1, 1024)],
+    [
+        (10_000, 5, 6, 2, 128),
+        (10_001, 5, 6, 2, 1024),
+        (10_000, 8, 6, 2, 640),
+        (10_000, 20, 6, 1, 256),
+        (100_001, 5, 2, 1, 1024),
+    ],
 )
 def test_options_follow_the_size_of_the_data(rows, p, folds, layers, batch_size):
     config = RefinerConfig.suited(np.ones((rows, p), dtype=bool), seed=3)
