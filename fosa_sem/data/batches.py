@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,22 +81,26 @@ def plan_batches(
     else:
         on_observed = np.full(p + 1, observed_side)
     n_rows = np.bincount(row_pattern, minlength=len(n))
-    row_order = np.argsort(row_pattern, kind="stable")
-    row_start = np.concatenate([[0], np.cumsum(n_rows)])
-    plans = []
-    for side in (False, True):
+    plans, made_up = [], 0
+    for side in (False, True) if on_observed.any() else (False,):
         size = p - n_missing if side else n_missing
         members = np.flatnonzero((n_missing > 0) & (on_observed[n_missing] == side))
-        for group, s in _merged(members[np.argsort(size[members], kind="stable")], size):
-            weight = np.cumsum(s * s * n_rows[group])
-            cuts = np.flatnonzero(np.diff(weight // CHUNK)) + 1
-            plans += [(side, part, s) for part in np.split(group, cuts)]
-    width = p + max((int(s - _block(observed, part, side).sum(axis=1).min()) for side, part, s in plans), default=0)
+        members = members[np.argsort(size[members], kind="stable")]
+        for first, last, s in _merged(np.bincount(size[members]).tolist()):
+            group = members[first:last]
+            made_up = max(made_up, s - int(size[group[0]]))
+            piece = np.cumsum(s * s * n_rows[group]) // CHUNK
+            edges = [0, *(np.flatnonzero(piece[1:] != piece[:-1]) + 1).tolist(), len(group)]
+            plans += [(side, group[i:j], s) for i, j in pairwise(edges)]
+    width = p + made_up
     batches = []
     for side, patterns, s in plans:
-        index = _index(_block(observed, patterns, side), s)
-        owner = np.repeat(np.arange(len(patterns)), n_rows[patterns])
-        rows = np.concatenate([row_order[row_start[k] : row_start[k + 1]] for k in patterns])
+        index = _index(observed[patterns] == side, s)
+        place = np.full(len(n), -1)
+        place[patterns] = np.arange(len(patterns))
+        owner = place[row_pattern]
+        rows = np.argsort(owner, kind="stable")[(owner < 0).sum() :]
+        owner = owner[rows]
         batches.append(
             Batch(
                 observed_side=side, patterns=patterns, n=n[patterns], index=index,
@@ -105,27 +110,30 @@ def plan_batches(
     return width, tuple(batches)
 
 
-def _merged(members: IntArray, size: IntArray) -> list[tuple[IntArray, int]]:
-    """Members, sorted by size, in groups within which padding to the largest is cheap; with that largest size."""
-    groups: list[tuple[list[IntArray], int]] = []
-    for s in np.unique(size[members]):
-        alike = members[size[members] == s]
-        if groups:
-            last, largest = groups[-1]
-            if sum(map(len, last)) * (s**3 - largest**3) < PAD:
-                groups[-1] = ([*last, alike], int(s))
-                continue
-        groups.append(([alike], int(s)))
-    return [(np.concatenate(parts), s) for parts, s in groups]
+def _merged(counts: list[int]) -> list[tuple[int, int, int]]:
+    """Groups of patterns sorted by size within which padding to the largest is cheap, from how many have each size.
 
-
-def _block(observed: BoolArray, patterns: IntArray, observed_side: bool) -> BoolArray:
-    """Which variables the blocks consist of, shape (b, p)."""
-    return observed[patterns] if observed_side else ~observed[patterns]
+    Returns
+    -------
+    list of (int, int, int)
+        The first of a group, the one after its last, and the largest size in it.
+    """
+    groups: list[tuple[int, int, int]] = []
+    first = last = largest = 0
+    for s, count in enumerate(counts):
+        if not count:
+            continue
+        if groups and (last - first) * (s**3 - largest**3) < PAD:
+            groups.pop()
+        else:
+            first = last
+        last, largest = last + count, s
+        groups.append((first, last, largest))
+    return groups
 
 
 def _index(block: BoolArray, s: int) -> IntArray:
     """Positions of the variables of each block, shape (s, b), filled up with p, p + 1, ..."""
     made_up = np.arange(s) < s - block.sum(axis=1)[:, None]
-    padded = np.hstack([block, made_up])
+    padded = np.concatenate([block, made_up], axis=1)
     return np.ascontiguousarray(np.nonzero(padded)[1].reshape(-1, s).T)

@@ -33,7 +33,7 @@ def check_table(data: object) -> pd.DataFrame:
         )
     if data.columns.nlevels > 1:
         raise DataError("data has several levels of column names; flatten them to strings first")
-    if not any(isinstance(c, str) for c in data.columns):
+    if not any(isinstance(c, str) for c in data.columns.tolist()):
         raise DataError(f"column names must be strings; none is, the first is {data.columns[0]}: rename them")
     if len(data) == 0:
         raise DataError("data has no rows")
@@ -56,15 +56,16 @@ def check_names(data: pd.DataFrame, names: Sequence[str], spans: dict[str, Sourc
     DataError
         For a column name that occurs more than once.
     """
-    columns: list[object] = list(data.columns)
+    columns: list[object] = data.columns.tolist()
     others = [c for c in columns if not isinstance(c, str)]
     for name in [part for variable in names for part in column_parts(data, variable)]:
-        if columns.count(name) > 1:
-            raise DataError(f"column {name!r} occurs {columns.count(name)} times in the data; keep one")
+        count = columns.count(name)
+        if count > 1:
+            raise DataError(f"column {name!r} occurs {count} times in the data; keep one")
         numbers = [c for c in others if str(c) == name]
         if numbers:
             raise DataError(f"column names must be strings; {name} is a {type(numbers[0]).__name__}: rename the column")
-        if name not in columns:
+        if not count:
             raise ModelSpecificationError(_unknown(name, [c for c in columns if isinstance(c, str)]), spans.get(name))
 
 
@@ -138,6 +139,16 @@ def check_values(values: FloatArray, name: object) -> None:
         raise DataError(f"column {name!r} is constant ({low:g} in all {n_present} rows used that have it)")
     if high - low < ROUNDING * size:
         raise DataError(f"column {name!r} is constant but for rounding errors; leave it out of the model")
+
+
+def check_all_values(columns: FloatArray, names: Sequence[str]) -> None:
+    """`check_values` of several columns, shape (p, n), of which most need no closer look."""
+    low, high = np.fmin.reduce(columns, axis=1, initial=np.nan), np.fmax.reduce(columns, axis=1, initial=np.nan)
+    size = np.maximum(-low, high)
+    fine = (low < high) & (LIMITS[0] < size) & (size < LIMITS[1])
+    fine[fine] = high[fine] - low[fine] >= ROUNDING * size[fine]
+    for j in np.flatnonzero(~fine):
+        check_values(columns[j], names[j])
 
 
 def as_float(column: pd.Series) -> FloatArray:

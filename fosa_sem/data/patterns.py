@@ -200,7 +200,9 @@ def _contrasts(columns: FloatArray, n: IntArray) -> tuple[FloatArray, FloatArray
     rows -= np.repeat(mean, n, axis=0)
     several = n > 1
     share = rows[ends[several] - 1] / (np.sqrt(n[several]) - 1.0)[:, None]
-    rows = np.delete(rows, ends - 1, axis=0)
+    others = np.ones(len(rows), dtype=bool)
+    others[ends - 1] = False
+    rows = rows[others]
     rows += np.repeat(share, n[several] - 1, axis=0)
     return mean, rows
 

@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fosa_sem.data.checks import as_float, check_names, check_table, check_values, quieted, take_column
+from fosa_sem.data.checks import (
+    as_float,
+    check_all_values,
+    check_names,
+    check_table,
+    check_values,
+    quieted,
+    take_column,
+)
 from fosa_sem.data.patterns import PIECE, MissingPatterns
 from fosa_sem.errors import CoverageWarning, DataError, DroppedRowsWarning, SourceSpan
 
@@ -152,16 +160,16 @@ def _columns(data: pd.DataFrame, variables: Sequence[str]) -> FloatArray:
     columns = np.empty((len(variables), len(data)))
     if not _at_once(data, variables, columns):
         _one_by_one(data, variables, columns)
-    for column, name in zip(columns, variables, strict=True):
-        check_values(column, name)
+    check_all_values(columns, variables)
     return columns
 
 
 def _at_once(data: pd.DataFrame, variables: Sequence[str], columns: FloatArray) -> bool:
     """Fill in the values by way of a copy of the table, which is faster; False unless it is small and all numbers."""
-    if data.size > SMALL or not all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in data.dtypes):
+    names, kinds = data.columns.tolist(), data.dtypes.tolist()
+    if len(data) * len(names) > SMALL or not all(isinstance(k, np.dtype) and k.kind in "biuf" for k in kinds):
         return False
-    place = {name: j for j, name in enumerate(data.columns)}
+    place = {name: j for j, name in enumerate(names)}
     if not all(name in place for name in variables):  # a product of two columns has no place
         return False
     quieted(data.to_numpy(dtype=np.float64).T[[place[name] for name in variables]], out=columns)

@@ -234,6 +234,7 @@ def _spans(statements: tuple[Statement, ...]) -> dict[str, SourceSpan]:
 
 
 def _check_latent(names: VariableNames, data: pd.DataFrame) -> None:
-    clash = [name for name in names.latent if isinstance(data, pd.DataFrame) and name in data.columns]
+    columns = data.columns.tolist() if isinstance(data, pd.DataFrame) else []
+    clash = [name for name in names.latent if name in columns]
     if clash:
         raise DataError(f"{clash[0]!r} is a latent variable of the model and a column of the data; rename one of them")
