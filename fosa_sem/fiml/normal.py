@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,19 +89,21 @@ def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> No
     first, second = np.zeros(p), np.zeros((p, p))
     few = [batch for batch in patterns.batches if batch.observed_side]
     if few:
-        found = _solve(few, _padded(cov, rows.shape[1]), rows)
-        n_few, solved = sum(batch.n.sum() for batch in few), found.solved[:, :p]
-        twice += found.logdet - n_few * logdet + float(np.vdot(rows, found.solved))
+        solved = np.zeros(rows.shape)
+        logdets, inverse = _solve(few, _padded(cov, rows.shape[1]), rows, out=solved)
+        n_few = sum(batch.n.sum() for batch in few)
+        twice += logdets - n_few * logdet + float(np.vdot(rows, solved))
+        solved = solved[:, :p]
         first += cov @ (root @ solved[: len(root)])
-        second += n_few * cov + cov @ (solved.T @ solved - found.inverse[:p, :p]) @ cov
+        second += n_few * cov + cov @ (solved.T @ solved - inverse[:p, :p]) @ cov
         for batch in few:  # what follows is for the others
             rows.reshape(-1)[batch.cells] = 0.0
     if len(few) < len(patterns.batches):
         padded = _padded(P, rows.shape[1])
-        found = _solve([batch for batch in patterns.batches if not batch.observed_side], padded, rows @ padded)
-        twice += found.logdet
-        second += found.inverse[:p, :p]
-        rows -= found.solved
+        others = [batch for batch in patterns.batches if not batch.observed_side]
+        logdets, inverse = _solve(others, padded, rows @ -padded, out=rows)
+        twice += logdets
+        second += inverse[:p, :p]
     filled = rows[:, :p]
     T = filled.T @ filled
     return NormalEvaluation(
@@ -173,35 +174,35 @@ def _padded(matrix: FloatArray, width: int) -> FloatArray:
     return padded
 
 
-class _Solution(NamedTuple):
+def _solve(batches: list[Batch], padded: FloatArray, rows: FloatArray, *, out: FloatArray) -> tuple[float, FloatArray]:
     """Sums over patterns, D_k being the inverse of a block of a matrix and 0 elsewhere.
 
-    Attributes
+    Parameters
     ----------
+    batches : list of Batch
+    padded : ndarray, shape (width, width)
+        The matrix.
+    rows : ndarray, shape (K + R, width)
+    out : ndarray, shape (K + R, width)
+        Its cells in the blocks become D_k times the row.
+
+    Returns
+    -------
     logdet : float
         sum n_k log|block_k|.
     inverse : ndarray, shape (width, width)
         sum n_k D_k.
-    solved : ndarray, shape (K + R, width)
-        D_k times each deviation row of the pattern; 0 for patterns of other batches.
     """
-
-    logdet: float
-    inverse: FloatArray
-    solved: FloatArray
-
-
-def _solve(batches: list[Batch], padded: FloatArray, rows: FloatArray) -> _Solution:
-    logdet, total, solved = 0.0, np.zeros(padded.size), np.zeros(rows.shape)
+    logdet, total = 0.0, np.zeros(padded.size)
     for batch in batches:
         inverse, logdets = _invert(padded.take(batch.place))
         logdet += float(batch.n @ logdets)
         total += np.bincount(batch.place.reshape(-1), (batch.n * inverse).reshape(-1), padded.size)
         each = inverse.take(batch.owner, axis=2)
-        solved.reshape(-1)[batch.cells] = np.einsum("ijr,jr->ir", each, rows.take(batch.cells))
+        out.reshape(-1)[batch.cells] = np.einsum("ijr,jr->ir", each, rows.take(batch.cells))
     if not math.isfinite(logdet):
         raise np.linalg.LinAlgError("the covariance matrix is numerically singular")
-    return _Solution(logdet, total.reshape(padded.shape), solved)
+    return logdet, total.reshape(padded.shape)
 
 
 def _invert(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:

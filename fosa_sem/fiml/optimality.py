@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fosa_sem.fiml.constrained import positive_definite, quadratic_step
 from fosa_sem.fiml.problem import ACTIVE, FitProblem
-from fosa_sem.model.scaling import SINGULAR, condition, correlation_eigenvalues, spread_of
+from fosa_sem.model.scaling import SINGULAR, condition, correlation_eigenvalues, spread_of, within
 
 FloatArray = NDArray[np.float64]
 
@@ -67,18 +67,18 @@ def examine(
     multipliers = np.zeros(len(values))
     if len(values):
         values = np.where(problem.distances(theta) < ACTIVE, 0.0, values)
-        complete = positive_definite(basis.T @ problem.complete_information(theta) @ basis)
+        complete = positive_definite(within(basis, problem.complete_information(theta)))
         multipliers = quadratic_step(complete, gradient, values, slopes, n_equal).multipliers
         information = information - problem.restrictions.curvature(theta, multipliers)
     tangent = problem.tangent(theta, "all")
-    curvature = tangent.T @ information @ tangent
+    curvature = within(tangent, information)
     eigenvalues = correlation_eigenvalues(curvature)
     if spread_of(eigenvalues) < SINGULAR:
         return Optimality(
             stationarity=math.nan, curvature=curvature, eigenvalues=eigenvalues, metric=None, multipliers=multipliers
         )
     held = slopes[(np.arange(len(values)) < n_equal) | (values <= 0.0)]
-    metric = _stiffened(basis.T @ information @ basis, held)
+    metric = _stiffened(within(basis, information), held)
     step = quadratic_step(metric, gradient, values, slopes, n_equal)
     return Optimality(
         stationarity=step.promise, curvature=curvature, eigenvalues=eigenvalues, metric=metric,

@@ -19,6 +19,7 @@ from fosa_sem.fiml.saturated import SaturatedMoments
 from fosa_sem.model.constraints import EqualityConstraints
 from fosa_sem.model.ram import RamMap, RamMatrices
 from fosa_sem.model.restrictions import Restrictions
+from fosa_sem.model.scaling import within
 from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
@@ -71,6 +72,8 @@ class FitProblem:
         Linear ones, shared labels among them.
     restrictions : Restrictions
         All others.
+    starts : dict
+        Of `fosa_sem.fiml.start.starting_values`: with (True) and without the user's own.
     """
 
     table: ParameterTable
@@ -80,6 +83,7 @@ class FitProblem:
     saturated: tuple[SaturatedMoments, ...]
     equality: EqualityConstraints
     restrictions: Restrictions
+    starts: dict[bool, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
     _last: dict[bytes, tuple[GroupPoint, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at(self, theta: NDArray[np.inexact]) -> tuple[GroupPoint, ...]:
@@ -132,7 +136,7 @@ class FitProblem:
             active &= index < len(restrictions.equalities)
         elif held == "formulas":
             active &= index < len(restrictions.statements)
-        unit = _units(basis.T @ self.complete_information(theta) @ basis)
+        unit = _units(within(basis, self.complete_information(theta)))
         rows = restrictions.at(theta)[1][active] @ basis * unit
         norms = np.linalg.norm(rows, axis=1)
         rows = rows[norms > 0] / norms[norms > 0, None]

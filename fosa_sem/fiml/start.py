@@ -12,7 +12,7 @@ from scipy.linalg import lapack
 from fosa_sem.errors import ConvergenceError, ModelSpecificationError
 from fosa_sem.fiml.constrained import Constraints, nearest_admissible, positive_definite
 from fosa_sem.fiml.problem import FitProblem
-from fosa_sem.model.scaling import correlation
+from fosa_sem.model.scaling import correlation, within
 from fosa_sem.syntax.table import ParameterTable, Row
 
 FloatArray = NDArray[np.float64]
@@ -35,21 +35,28 @@ def starting_values(problem: FitProblem, *, given: bool = True) -> FloatArray:
     Returns
     -------
     ndarray, shape (k,)
-        Meeting the equality constraints.
+        Meeting the equality constraints. Kept with the problem, and so not to be written to.
     """
     table = problem.table
-    theta = np.zeros(table.n_free)
+    free = table.free_rows()
+    given = given and any(not math.isnan(row.ustart) for row in free)
+    if given in problem.starts:
+        return problem.starts[given]
+    theta = np.zeros(len(free))
     for group in range(1, table.ngroups + 1):
         moments = problem.saturated[group - 1]
         at = {name: i for i, name in enumerate(table.names.observed)}
         loadings, variances = _factor_starts(table, group, at, moments.cov)
-        for row in table.free_rows():
+        for row in free:
             if row.group == group:
                 known = given and not math.isnan(row.ustart)
                 theta[row.free - 1] = (
                     row.ustart if known else _start(row, at, moments.mean, moments.cov, loadings, variances)
                 )
-    return problem.equality.expand(problem.equality.reduce(theta))
+    start = problem.equality.expand(problem.equality.reduce(theta))
+    start.flags.writeable = False
+    problem.starts[given] = start
+    return start
 
 
 def constraints_of(problem: FitProblem) -> Constraints:
@@ -80,7 +87,7 @@ def meeting_constraints(problem: FitProblem, theta: FloatArray) -> FloatArray:
         return theta
     basis = problem.equality.basis
     # Every parameter by itself: to give way together, as their information has it, they may have to go far.
-    near = np.diag(np.diag(positive_definite(basis.T @ problem.complete_information(theta) @ basis)))
+    near = np.diag(np.diag(positive_definite(within(basis, problem.complete_information(theta)))))
     alpha, rng = problem.equality.reduce(theta), np.random.default_rng(0)
     around = NEARBY * np.sqrt(problem.sample.n_used / np.diag(near))
     first, failed = theta, np.zeros(0, dtype=np.intp)

@@ -13,7 +13,7 @@ from fosa_sem.fiml.information import lower_triangle
 from fosa_sem.fiml.problem import ACTIVE, FitProblem
 from fosa_sem.fiml.start import meeting_constraints, starting_values
 from fosa_sem.model.labels import row_name
-from fosa_sem.model.scaling import regular_inverse
+from fosa_sem.model.scaling import regular_inverse, within
 from fosa_sem.syntax.table import ParameterTable
 
 FloatArray = NDArray[np.float64]
@@ -102,7 +102,7 @@ def _pinned_down(problem: FitProblem, theta: FloatArray) -> bool:
 
 
 def _is_regular(basis: FloatArray, information: FloatArray) -> bool:
-    return regular_inverse(basis.T @ information @ basis, REGULAR) is not None
+    return regular_inverse(within(basis, information), REGULAR) is not None
 
 
 def _row_errors(problem: FitProblem, information: FloatArray) -> FloatArray:

@@ -26,7 +26,7 @@ class EqualityConstraints:
     Attributes
     ----------
     basis : ndarray, shape (k, r)
-        Full column rank; r = k minus the rank of the constraints.
+        Full column rank; r = k minus the rank of the constraints. The identity without constraints.
     offset : ndarray, shape (k,)
     """
 
@@ -69,7 +69,7 @@ class EqualityConstraints:
 
     def expand(self, alpha: FloatArray) -> FloatArray:
         """Theta at alpha."""
-        return np.asarray(self.offset + self.basis @ alpha)
+        return np.asarray(self.offset + (self.basis @ alpha if self.rank else alpha))
 
 
 def linear_row(statement: Statement, table: ParameterTable) -> tuple[FloatArray, float] | None:
@@ -108,9 +108,9 @@ def _solve(rows: FloatArray, values: FloatArray, table: ParameterTable) -> tuple
         raise ModelSpecificationError(
             "the equality constraints contradict each other", table.constraints[0].span if table.constraints else None
         )
-    dependent, free = order[:rank], order[rank:]
+    dependent, free = order[:rank], np.sort(order[rank:])
     basis, offset = np.zeros((k, k - rank)), np.zeros(k)
     basis[free, np.arange(k - rank)] = 1.0
-    basis[dependent] = -linalg.solve_triangular(r[:rank, :rank], r[:rank, rank:])
+    basis[dependent] = -linalg.solve_triangular(r[:rank, :rank], r[:rank, rank:][:, np.argsort(order[rank:])])
     offset[dependent] = linalg.solve_triangular(r[:rank, :rank], right[:rank])
     return basis, offset

@@ -67,6 +67,11 @@ def regular_inverse(matrix: FloatArray, least: float) -> FloatArray | None:
     return np.asarray(inverse * units)
 
 
+def within(basis: FloatArray, matrix: FloatArray) -> FloatArray:
+    """basis' matrix basis, where a square basis, of all directions, is the identity."""
+    return matrix if basis.shape[0] == basis.shape[1] else np.asarray(basis.T @ matrix @ basis)
+
+
 def inverse_on(basis: FloatArray, information: FloatArray) -> FloatArray | None:
     """Inverse of an information matrix in the directions of a basis, shape (k, k); None if singular or indefinite.
 
@@ -75,5 +80,5 @@ def inverse_on(basis: FloatArray, information: FloatArray) -> FloatArray | None:
     basis : ndarray, shape (k, r)
     information : ndarray, shape (k, k)
     """
-    inverse = regular_inverse(basis.T @ information @ basis, SINGULAR)
-    return None if inverse is None else np.asarray(basis @ inverse @ basis.T)
+    inverse = regular_inverse(within(basis, information), SINGULAR)
+    return None if inverse is None else within(basis.T, inverse)

@@ -24,7 +24,7 @@ from fosa_sem.fiml.optimizer import (
 )
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.start import cautious_starts, constraints_of, meeting_constraints, starting_values
-from fosa_sem.model.scaling import correlation_eigenvalues, regular_inverse
+from fosa_sem.model.scaling import correlation_eigenvalues, regular_inverse, within
 
 FloatArray = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def estimate_nearby(problem: FitProblem, theta: FloatArray, information: FloatAr
         None if the climb did not arrive.
     """
     start, basis = problem.equality.reduce(theta), problem.equality.basis
-    metric = positive_definite(basis.T @ information @ basis)
+    metric = positive_definite(within(basis, information))
     if problem.restrictions:
         start, violated = nearest_admissible(start, constraints_of(problem), metric)
         if violated.any():
@@ -207,7 +207,7 @@ def _metric(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
     basis = problem.equality.basis
 
     def metric(alpha: FloatArray) -> FloatArray:
-        return np.asarray(basis.T @ problem.complete_information(problem.equality.expand(alpha)) @ basis)
+        return within(basis, problem.complete_information(problem.equality.expand(alpha)))
 
     return metric
 
@@ -216,7 +216,7 @@ def _curvature(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
     basis = problem.equality.basis
 
     def curvature(alpha: FloatArray) -> FloatArray:
-        return np.asarray(basis.T @ observed_information(problem, problem.equality.expand(alpha)) @ basis)
+        return within(basis, observed_information(problem, problem.equality.expand(alpha)))
 
     return curvature
 
@@ -225,7 +225,7 @@ def _open_metric(problem: FitProblem, point: FloatArray) -> FloatArray:
     """Complete-data information in the directions that all active constraints leave open."""
     theta = problem.equality.expand(point)
     basis = problem.tangent(theta, "all")
-    return np.asarray(basis.T @ problem.complete_information(theta) @ basis)
+    return within(basis, problem.complete_information(theta))
 
 
 def _examined(problem: FitProblem, point: FloatArray) -> Optimality:
