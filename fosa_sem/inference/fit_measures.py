@@ -47,18 +47,17 @@ def measure_values(fit: FimlFit, *, goodness: bool = True) -> dict[str, float]:
     if fit.has_test:
         values |= _chisquare_measures(fit) | _residual_measures(fit)
         values |= _goodness_measures(fit) if goodness else {}
-    names = [name for name in _ORDER if _is_given(name, fit) and (goodness or name not in _GOODNESS)]
-    return {name: float(values.get(name, math.nan)) for name in names}
+    absent = _absent(fit) | (set() if goodness else _GOODNESS)
+    return {name: float(values.get(name, math.nan)) for name in _ORDER if name not in absent}
 
 
-def _is_given(name: str, fit: FimlFit) -> bool:
-    """Whether a measure belongs to a fit, also where it is not defined."""
+def _absent(fit: FimlFit) -> set[str]:
+    """Measures that do not belong to a fit; others do, also where they are not defined."""
     scaled = fit.resolved.scaled_test is not None
-    if name in ("scaling.factor.h0", "scaling.factor.h1"):
-        return scaled and fit.resolved.test != "satorra.bentler" and fit.df > 0
-    if name.endswith((".scaled", "scaling.factor")):
-        return scaled
-    return not name.endswith(".robust") or scaled or fit.resolved.is_fiml
+    absent: set[str] = set() if scaled else _SCALED
+    if not scaled or fit.resolved.test == "satorra.bentler" or fit.df <= 0:
+        absent = absent | {"scaling.factor.h0", "scaling.factor.h1"}
+    return absent if scaled or fit.resolved.is_fiml else absent | _ROBUST
 
 
 def likelihood_measures(fit: FimlFit) -> dict[str, float]:
@@ -194,7 +193,7 @@ def _goodness_measures(fit: FimlFit) -> dict[str, float]:
     }
 
 
-_GOODNESS = ("gfi", "agfi", "pgfi")
+_GOODNESS = {"gfi", "agfi", "pgfi"}
 _ORDER = (
     "npar", "fmin", "chisq", "df", "pvalue", "chisq.scaled", "df.scaled", "pvalue.scaled", "chisq.scaling.factor",
     "baseline.chisq", "baseline.df", "baseline.pvalue", "baseline.chisq.scaled", "baseline.df.scaled",
@@ -208,3 +207,5 @@ _ORDER = (
     "rmsea.notclose.pvalue.robust", "rmr", "rmr_nomean", "srmr", "srmr_bentler", "srmr_bentler_nomean", "crmr",
     "crmr_nomean", "srmr_mplus", "srmr_mplus_nomean", "cn_05", "cn_01", "gfi", "agfi", "pgfi", "mfi", "ecvi",
 )  # fmt: skip
+_SCALED = {name for name in _ORDER if name.endswith((".scaled", "scaling.factor"))}
+_ROBUST = {name for name in _ORDER if name.endswith(".robust")}

@@ -18,7 +18,7 @@ from fosa_sem.inference.standardized import (
     delta_se,
     inference_columns,
     name_columns,
-    standardized_values,
+    standardize_rows,
 )
 from fosa_sem.model.labels import row_jacobian
 
@@ -86,7 +86,7 @@ def parameter_columns(
     # A Wald test knows nothing of a bound that stops the estimate: lavaan gives no p-value there.
     columns["pvalue"][_rows_at_bounds(fit)] = np.nan
     for kind in scales:
-        scaled = standardized_values(fit, fit.theta, kind).astype(float)
+        scaled = standardize_rows(fit, fit.table.rows, values, fit.theta, kind)
         columns[kind.replace(".", "_")] = np.array([*scaled, *(d.value for d in definitions(fit, scaled, jacobian))])
     if fmi:
         columns["fmi"] = missing_information(fit, slopes)
@@ -98,6 +98,8 @@ def _rows_at_bounds(fit: FimlFit) -> list[int]:
     bounded = [
         i for i, row in enumerate(fit.table.rows) if row.free and (math.isfinite(row.lower) or math.isfinite(row.upper))
     ]
+    if not bounded:
+        return []
     values = fit.estimates()
     return [
         i

@@ -41,7 +41,7 @@ def standardize_rows(
     """Standardise any values of rows, which may stand outside the table, by the moments that the model has at theta."""
     out = values.copy()
     for group, point in enumerate(fit.problem.at(theta), start=1):
-        variance = np.diag(point.matrices.cov)
+        variance = point.matrices.cov.diagonal()
         # The root of a negative variance would be imaginary, which complex steps take for a derivative.
         total = np.sqrt(np.where(np.real(variance) >= 0.0, variance, np.nan))
         names = (*fit.table.names.observed, *fit.table.names.latent)

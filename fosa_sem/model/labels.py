@@ -21,10 +21,8 @@ def row_name(row: Row) -> str:
 
 def row_values(table: ParameterTable, theta: Array) -> Array:
     """Value of every row of the table, shape (rows,); theta, shape (k,), may be complex."""
-    values = np.array([row.ustart for row in table.rows], dtype=theta.dtype)
-    free = np.array([row.free for row in table.rows])
-    values[free > 0] = theta[free[free > 0] - 1]
-    return values
+    known = theta.tolist()
+    return np.array([known[row.free - 1] if row.free else row.ustart for row in table.rows], dtype=theta.dtype)
 
 
 def row_jacobian(table: ParameterTable) -> FloatArray:

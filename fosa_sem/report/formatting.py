@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
 
 DASH = "—"
 ELLIPSIS = "…"
@@ -99,10 +100,16 @@ def narrow(value: float, width: int, digits: int = 3) -> str:
 
 def cell(value: float, width: int, digits: int = 3) -> str:
     """Return a number as `narrow` does, right-aligned in a field with at least one blank before it."""
-    usual = f"{value:{width}.{digits}f}"
-    if usual[0] == " " and math.isfinite(value):
-        return usual
     return pad_left(narrow(value, width - 1, digits), width)
+
+
+def cells(values: Sequence[float], width: int) -> str:
+    """Return numbers with three decimals, each as `cell` does."""
+    usual = f"%{width}.3f" * len(values) % tuple(values)
+    # Every field begins with a blank, none has run over, and there is no nan or inf.
+    if usual[::width].isspace() and len(usual) == width * len(values) and "n" not in usual:
+        return usual
+    return "".join([cell(value, width) for value in values])
 
 
 def _scientific(value: float, digits: int) -> str:

@@ -167,13 +167,13 @@ def _block(title: str, records: list[Record], endogenous: set[object]) -> Parame
 
 
 def _row(record: Record, name: str, *, label: str, fixed: bool) -> ParameterRow:
-    values = {key: _number(record.get(key)) for key in VALUES}
+    values = {key: record.get(key, math.nan) for key in VALUES}
+    if set(map(type, values.values())) != {float}:
+        values = {key: _number(value) for key, value in values.items()}
     return ParameterRow(name=name, label=label, values=values, fixed=fixed)
 
 
 def _number(value: Any) -> float:
-    if type(value) is float:
-        return value
     return math.nan if value is None or value is pd.NA else float(value)
 
 

@@ -12,6 +12,7 @@ from fosa_sem.report.diagnostic_sections import diagnostics_section
 from fosa_sem.report.formatting import (
     DASH,
     cell,
+    cells,
     clean,
     count,
     display_width,
@@ -169,8 +170,8 @@ def _fact(label: str, value: str) -> str:
 
 
 def _columns(label: str, *values: str) -> str:
-    cells = "".join(pad_left(value, _VALUE) for value in values)
-    return (pad_right("  " + shorten(label, _LABEL - 3), _LABEL) + cells).rstrip()
+    shown = "".join([pad_left(value, _VALUE) for value in values])
+    return (pad_right("  " + shorten(label, _LABEL - 3), _LABEL) + shown).rstrip()
 
 
 def _asked(report: FitReport, *, inference: bool) -> list[str]:
@@ -276,14 +277,17 @@ def _needed(row: ParameterRow) -> int:
 
 
 def _parameter(row: ParameterRow, keys: list[str], *, field: int, width: int) -> str:
-    # A label gives way to its name, down to four columns.
-    spare = min(max(field - display_width(row.name) - 7, 4), 8)
-    label = f"({shorten(row.label, spare)})" if row.label else ""
     indent = "   " if row.name.startswith(".") else "    "
-    room = field - len(indent) - display_width(label) - bool(label)
-    head = pad_right(indent + shorten(row.name, room), field - display_width(label)) + label
-    cells = [" " * width if row.fixed and key in _OF_ESTIMATES else cell(row.values[key], width) for key in keys]
-    return (head + "".join(cells)).rstrip()
+    if row.label:  # which gives way to the name, down to four columns
+        label = f"({shorten(row.label, min(max(field - display_width(row.name) - 7, 4), 8))})"
+        named = field - display_width(label)
+        head = pad_right(indent + shorten(row.name, named - len(indent) - 1), named) + label
+    else:
+        head = pad_right(indent + shorten(row.name, field - len(indent)), field)
+    if row.fixed:
+        shown = [" " * width if key in _OF_ESTIMATES else cell(row.values[key], width) for key in keys]
+        return (head + "".join(shown)).rstrip()
+    return head + cells([row.values[key] for key in keys], width)
 
 
 def _rsquare(report: FitReport, index: int) -> str:
@@ -329,10 +333,10 @@ def accuracy_text(metrics: pd.DataFrame) -> str:
     for method in map(str, accuracy.mean.index):
         means = accuracy.mean.loc[method].to_numpy(dtype=float)
         name = pad_right("  " + shorten(clean(method_name(method)), field - 3), field)
-        lines.append(name + "".join(cell(float(v), width) for v in means))
+        lines.append(name + cells(means.tolist(), width))
         if accuracy.n_seeds > 1:
             sds = accuracy.sd.loc[method].to_numpy(dtype=float)
-            lines.append(pad_right("    (SD)", field) + "".join(cell(float(v), width) for v in sds))
+            lines.append(pad_right("    (SD)", field) + cells(sds.tolist(), width))
     seeds = "one seed" if accuracy.n_seeds == 1 else f"{accuracy.n_seeds} seeds, with the SD over seeds"
     lines += [
         "",
@@ -348,8 +352,8 @@ def _gates(gates: pd.DataFrame) -> str:
     lines = ["Gates of the Refiner:", " " * field + "".join(pad_left(text, 10) for text in headings)]
     for name, row in zip(names, gates.to_dict("records"), strict=True):
         values = [narrow(float(row[key]), 9) for key in ("gate", "gain", "se")]
-        cells = "".join(pad_left(value, 10) for value in (*values, count(float(row["n_heldout"]))))
-        lines.append(pad_right("  " + shorten(name, field - 3), field) + cells)
+        shown = "".join(pad_left(value, 10) for value in (*values, count(float(row["n_heldout"]))))
+        lines.append(pad_right("  " + shorten(name, field - 3), field) + shown)
     lines += [
         "",
         _wrap("Gain: drop of the squared error on held-out cells. Gate 0: the SEM value stays.", "  "),

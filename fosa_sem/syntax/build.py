@@ -19,7 +19,7 @@ from fosa_sem.syntax.groups import (
 from fosa_sem.syntax.names import VariableNames, classify, order_covariance, with_auxiliary
 from fosa_sem.syntax.options import TableOptions
 from fosa_sem.syntax.references import check_labels, tie_equal
-from fosa_sem.syntax.statements import RELATIONS, Statement
+from fosa_sem.syntax.statements import NO_MODIFIERS, RELATIONS, Modifiers, Statement
 from fosa_sem.syntax.table import ParameterTable, Row
 
 T = TypeVar("T")
@@ -225,7 +225,18 @@ def _row(
     exo = not user and defaults.is_exogenous(statement)
     fixed = math.nan if exo else defaults.value(statement, user)
     free, ustart = (0, fixed) if fixed is not None else (place, math.nan)
-    modifiers, span = statement.modifiers, statement.span
+    span = statement.span
+    row = Row(
+        lhs=statement.lhs, op=statement.op, rhs=statement.rhs, user=user, group=group,
+        free=free, exo=exo, ustart=ustart, lower=-math.inf, upper=math.inf, label="", plabel=plabel,
+        span=span if user and statement.lhs not in defaults.auxiliary else None,
+    )  # fmt: skip
+    return row if statement.modifiers is NO_MODIFIERS else _modified(row, statement.modifiers, span, ngroups, place)
+
+
+def _modified(row: Row, modifiers: Modifiers, span: SourceSpan, ngroups: int, place: int) -> Row:
+    """The row with what the user wrote before ``*``."""
+    group, free, ustart = row.group, row.free, row.ustart
     given = _for_group(modifiers.fixed, group, ngroups, span)
     if given is not None:
         free, ustart = (place, math.nan) if math.isnan(given) else (0, given)
@@ -235,11 +246,9 @@ def _row(
     lower = _for_group(modifiers.lower, group, ngroups, span)
     upper = _for_group(modifiers.upper, group, ngroups, span)
     label = _for_group(modifiers.label, group, ngroups, span) or ""
-    row = Row(
-        lhs=statement.lhs, op=statement.op, rhs=statement.rhs, user=user, group=group,
-        free=free, exo=exo, ustart=ustart, lower=-math.inf if lower is None else lower,
-        upper=math.inf if upper is None else upper, label="".join(label.split()), plabel=plabel,
-        span=span if user and statement.lhs not in defaults.auxiliary else None,
+    row = replace(
+        row, free=free, ustart=ustart, lower=-math.inf if lower is None else lower,
+        upper=math.inf if upper is None else upper, label="".join(label.split()),
     )  # fmt: skip
     if row.lower > row.upper:
         raise ModelSpecificationError(f"lower bound {row.lower:g} lies above upper bound {row.upper:g}", span)

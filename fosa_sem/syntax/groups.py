@@ -65,7 +65,7 @@ def check_group_partial(rows: Sequence[Row], options: TableOptions) -> None:
     ------
     OptionError
     """
-    present = {f"{row.lhs}{row.op}{row.rhs}" for row in rows}
+    present = {f"{row.lhs}{row.op}{row.rhs}" for row in rows} if options.group_partial else set()
     unknown = [text for text in options.group_partial if text not in present]
     if unknown:
         raise OptionError(f"group_partial names {unknown[0]!r}, which is no parameter of the model")

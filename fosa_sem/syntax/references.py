@@ -38,6 +38,8 @@ def tie_equal(rows: Sequence[Row], is_shared: Callable[[Row], bool]) -> list[Row
     ModelWarning
         If parameters of one label are fixed at different values.
     """
+    if not any(row.label or row.group > 1 for row in rows):
+        return list(rows)
     sets: dict[str, list[Row]] = {}
     for row, key in zip(rows, _keys(rows, is_shared), strict=True):
         sets.setdefault(key, []).append(row)

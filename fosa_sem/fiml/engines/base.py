@@ -65,13 +65,16 @@ def find_engine(engine: str | Engine) -> Engine:
         if isinstance(engine, Engine):
             return engine
         raise OptionError(f"engine must be a name or have .name and .estimate(problem); got {engine!r}")
-    entries = {name: EntryPoint(name, place, "fosa_sem.engines") for name, place in BUILT_IN.items()}
-    if engine not in entries:
-        entries |= {entry.name: entry for entry in entry_points(group="fosa_sem.engines")}
-    if engine not in entries:
-        raise OptionError(f"unknown engine {engine!r}; there are {', '.join(sorted(entries))}")
+    group = "fosa_sem.engines"
+    if engine in BUILT_IN:
+        entry = EntryPoint(engine, BUILT_IN[engine], group)
+    else:
+        others = {other.name: other for other in entry_points(group=group)}
+        if engine not in others:
+            raise OptionError(f"unknown engine {engine!r}; there are {', '.join(sorted({*BUILT_IN, *others}))}")
+        entry = others[engine]
     try:
-        loaded: Engine = entries[engine].load()()
+        loaded: Engine = entry.load()()
     except ImportError as error:
         raise EngineError(f"engine {engine!r} needs a package that cannot be imported: {error}") from error
     return loaded
