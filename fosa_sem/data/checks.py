@@ -147,7 +147,7 @@ def check_all_values(columns: FloatArray, names: Sequence[str]) -> None:
     size = np.maximum(-low, high)
     fine = (low < high) & (LIMITS[0] < size) & (size < LIMITS[1])
     fine[fine] = high[fine] - low[fine] >= ROUNDING * size[fine]
-    for j in np.flatnonzero(~fine):
+    for j in np.flatnonzero(~fine).tolist():
         check_values(columns[j], names[j])
 
 

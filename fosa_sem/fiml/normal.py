@@ -59,8 +59,8 @@ class NormalEvaluation:
     def moment_gradient(self) -> tuple[FloatArray, FloatArray]:
         """g (p,) and symmetric G (p, p) with d loglik = g' d mu + tr(G d Sigma)."""
         P = self.precision
-        G = (P @ self.second @ P - self.n * P) / 2.0
-        return P @ self.first, (G + G.T) / 2.0
+        twice = P @ self.second @ P - self.n * P
+        return P @ self.first, (twice + twice.T) / 4.0
 
 
 def evaluate(patterns: MissingPatterns, mean: FloatArray, cov: FloatArray) -> NormalEvaluation:
@@ -169,7 +169,8 @@ def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray
 
 def _padded(matrix: FloatArray, width: int) -> FloatArray:
     """With the made-up variables of `Batch`, shape (width, width)."""
-    padded = np.eye(width)
+    padded = np.zeros((width, width))
+    padded.reshape(-1)[:: width + 1] = 1.0
     padded[: len(matrix), : len(matrix)] = matrix
     return padded
 

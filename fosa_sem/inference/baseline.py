@@ -64,10 +64,13 @@ def reference_models(problem: FitProblem) -> ReferenceModels:
     pairs = _free_pairs(problem.table)
     moments, exogenous = [], []
     for patterns, (mean, cov) in zip(problem.patterns, saturated_pairs(problem), strict=True):
-        joint = mean[x], cov[np.ix_(x, x)]
-        fixed = x and problem.table.fixed_x
-        exogenous.append(evaluate(patterns.of_columns(x), *joint).loglik if fixed else 0.0)
-        moments.append(_baseline(patterns, x, _fixed_moments(patterns, x, joint) if fixed else None))
+        if x and problem.table.fixed_x:
+            joint = mean[x], cov[np.ix_(x, x)]
+            exogenous.append(evaluate(patterns.of_columns(x), *joint).loglik)
+            moments.append(_baseline(patterns, x, _fixed_moments(patterns, x, joint)))
+        else:
+            exogenous.append(0.0)
+            moments.append(_baseline(patterns, x, None))
     plain = model = _as_tested(problem, tuple(moments), pairs)
     if problem.table.auxiliary:
         plain = _as_tested(problem, tuple(moments), [])

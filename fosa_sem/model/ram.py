@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ Array = NDArray[Any]
 MatrixName = Literal["A", "S", "m"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class Cell(NamedTuple):
     """One entry of a matrix: free (an index into theta) or fixed (a value).
 
     Attributes
@@ -258,22 +257,17 @@ class RamMap:
         K = B[:p].T @ cov_gradient @ B[:p]
         L = B[:p].T @ cov_gradient @ cov[:p]
         h = B[:p].T @ mean_gradient
-        out = np.zeros((self.n_theta, self.n_theta))
         c, d, effect = self.effects.T
-        a, b = c[:, None], d[:, None]
-        second = 2.0 * (B[d, a] * L[c, b] + K[a, c] * cov[d, b] + L[a, d] * B[b, c])
-        second += B[d, a] * h[c] * mean[b] + h[a] * B[b, c] * mean[d]
-        out[np.ix_(effect, effect)] = second
+        into, across = B[d].T, K[:, c]
+        by_effect = np.zeros((self.n_theta, len(effect)))  # to which its transpose is added
+        by_effect[effect] = into[c] * (2.0 * L[c[:, None], d].T + mean[d, None] * h[c]) + across[c] * cov[d[:, None], d]
         row, col, index = self.covariances.T
-        a, b = row[:, None], col[:, None]
-        mixed = np.where(a == b, 1.0, 2.0) * (B[d, a] * K[c, b] + K[a, c] * B[d, b])
-        out[np.ix_(index, effect)] = mixed
-        out[np.ix_(effect, index)] = mixed.T
+        by_effect[index] = np.where(row == col, 1.0, 2.0)[:, None] * (into[row] * across[col] + across[row] * into[col])
         row, index = self.intercepts.T
-        mixed = B[d, row[:, None]] * h[c]
-        out[np.ix_(index, effect)] = mixed
-        out[np.ix_(effect, index)] = mixed.T
-        return out
+        by_effect[index] = into[row] * h[c]
+        out = np.zeros((self.n_theta, self.n_theta))
+        out[:, effect] = by_effect
+        return out + out.T
 
 
 def _sources(effects: IntArray, covariances: IntArray, intercepts: IntArray, v: int, n_theta: int) -> IntArray:
@@ -303,14 +297,20 @@ def _depth(arrows: set[tuple[int, int]], v: int) -> int:
 
 def _total_effects(A: Array, depth: int) -> Array:
     """(I - A)^-1, which is the finite sum I + A + A^2 + ... where no effects run in a circle."""
-    one = np.eye(len(A))
     if depth < len(A):
-        total = one + A
+        total = _one_plus(A.copy())
         for _ in range(1, depth):
-            total = one + A @ total
+            total = _one_plus(A @ total)
         return total
+    one = np.eye(len(A))
     solve = lapack.zgesv if A.dtype.kind == "c" else lapack.dgesv  # less to call than the inverse
     _, _, inverse, failed = solve(one - A, one)
     if failed:
         raise np.linalg.LinAlgError("the directed effects have no finite total")
     return np.ascontiguousarray(inverse)
+
+
+def _one_plus(A: Array) -> Array:
+    """I + A, in its place."""
+    A.reshape(-1)[:: len(A) + 1] += 1.0
+    return A

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import lru_cache
 
 import pandas as pd
 
@@ -153,6 +154,7 @@ def report_text(report: FitReport, imputation: ImputationReport | None) -> str:
     return "\n\n\n".join(part for part in parts if part)
 
 
+@lru_cache
 def _wrap(text: str, indent: str, first: str | None = None) -> str:
     start = indent if first is None else first
     return textwrap.fill(clean(text), WIDTH, initial_indent=start, subsequent_indent=indent)
@@ -333,10 +335,10 @@ def accuracy_text(metrics: pd.DataFrame) -> str:
     for method in map(str, accuracy.mean.index):
         means = accuracy.mean.loc[method].to_numpy(dtype=float)
         name = pad_right("  " + shorten(clean(method_name(method)), field - 3), field)
-        lines.append(name + cells(means.tolist(), width))
+        lines.append(name + cells(list(means), width))
         if accuracy.n_seeds > 1:
             sds = accuracy.sd.loc[method].to_numpy(dtype=float)
-            lines.append(pad_right("    (SD)", field) + cells(sds.tolist(), width))
+            lines.append(pad_right("    (SD)", field) + cells(list(sds), width))
     seeds = "one seed" if accuracy.n_seeds == 1 else f"{accuracy.n_seeds} seeds, with the SD over seeds"
     lines += [
         "",

@@ -205,6 +205,8 @@ def _is_finite(problem: FitProblem, point: FloatArray) -> bool:
 
 def _metric(problem: FitProblem) -> Callable[[FloatArray], FloatArray]:
     basis = problem.equality.basis
+    if not problem.equality.rank:
+        return problem.complete_information
 
     def metric(alpha: FloatArray) -> FloatArray:
         return within(basis, problem.complete_information(problem.equality.expand(alpha)))
@@ -261,6 +263,8 @@ def _random_starts(problem: FitProblem, start: FloatArray) -> list[FloatArray]:
 
 def _reduced(problem: FitProblem) -> ValueAndGradient:
     basis = problem.equality.basis
+    if not problem.equality.rank:
+        return problem.value_and_gradient
 
     def objective(alpha: FloatArray) -> tuple[float, FloatArray]:
         value, gradient = problem.value_and_gradient(problem.equality.expand(alpha))
