@@ -56,7 +56,7 @@ def check_names(data: pd.DataFrame, names: Sequence[str], spans: dict[str, Sourc
     DataError
         For a column name that occurs more than once.
     """
-    columns: list[object] = data.columns.tolist()
+    columns: Sequence[object] = data.columns.tolist()
     others = [c for c in columns if not isinstance(c, str)]
     for name in [part for variable in names for part in column_parts(data, variable)]:
         count = columns.count(name)
