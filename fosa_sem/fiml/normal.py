@@ -121,7 +121,7 @@ def precision(cov: FloatArray) -> tuple[FloatArray, float]:
         If ``cov`` is not positive definite.
     """
     chol, failed = lapack.dpotrf(cov, lower=True)
-    logdet = math.nan if failed else 2.0 * float(np.log(chol.diagonal()).sum())
+    logdet = math.nan if failed else 2.0 * float(np.add.reduce(np.log(chol.diagonal())))
     if not math.isfinite(logdet):  # also catches NaN, which the factorisation may let pass
         raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
     half, _ = lapack.dtrtri(chol, lower=True, overwrite_c=True)
@@ -151,7 +151,8 @@ def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray
     """
     P, _ = precision(cov)
     p = len(P)
-    V = np.broadcast_to(P, (len(patterns.n), p, p)).copy()
+    V = np.empty((len(patterns.n), p, p))
+    V[:] = P
     for batch in patterns.batches:
         padded = _padded(cov if batch.observed_side else P, patterns.rows.shape[1])
         index = batch.index.T
@@ -161,7 +162,7 @@ def pattern_precisions(patterns: MissingPatterns, cov: FloatArray) -> FloatArray
             whole[np.arange(len(index))[:, None, None], index[:, :, None], index[:, None, :]] = inverse
             V[batch.patterns] = whole[:, :p, :p]
         else:
-            across = padded[index, :p]
+            across = padded[:, :p].take(index, axis=0)
             V[batch.patterns] -= across.transpose(0, 2, 1) @ (inverse @ across)
     V *= patterns.observed[:, :, None] & patterns.observed[:, None, :]
     return V
@@ -218,8 +219,7 @@ def _invert(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
             pivot[:] = blocks[j, j]
             row = blocks[j] / pivot
             blocks -= np.multiply(blocks[:, j, None], row, out=change)
-            row[j] = 0.0
+            np.divide(-1.0, pivot, out=row[j])
             blocks[j] = blocks[:, j] = row
-        np.einsum("jjb->jb", blocks)[:] -= 1.0 / pivots
-        logdets = np.log(pivots).sum(axis=0)
+        logdets = np.add.reduce(np.log(pivots))
     return np.negative(blocks, out=blocks), logdets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ import pandas as pd
 
 from fosa_sem.report.formatting import clean
 from fosa_sem.report.records import Columns, FitReport
+
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +25,14 @@ class ParameterRow:
         Right-hand side, or the variable of a mean or variance; a leading dot marks a residual.
     label : str
     values : dict
-        est se z pvalue ci_lower ci_upper std_lv std_all, NaN where undefined.
+        The row of the table; est se z pvalue ci_lower ci_upper std_lv std_all fmi are floats, NaN where undefined.
     fixed : bool
         Whether it has no standard error because it was not estimated.
     """
 
     name: str
     label: str
-    values: dict[str, float]
+    values: Record
     fixed: bool
 
 
@@ -49,7 +52,6 @@ class ParameterBlock:
     groups: tuple[ParameterGroup, ...]
 
 
-Record = dict[str, Any]
 VALUES = ("est", "se", "z", "pvalue", "ci_lower", "ci_upper", "std_lv", "std_all", "fmi")
 _OWN_NAME = frozenset({"Intercepts", "Variances"})
 _ORDER = (
@@ -102,7 +104,7 @@ def group_blocks(report: FitReport, index: int) -> tuple[ParameterBlock, ...]:
     tuple of ParameterBlock
         Without defined parameters and constraints, which belong to no group.
     """
-    own = records_of_group(report.parameters, report.group_labels, index)
+    own = records_of_group(_with_numbers(report.parameters), report.group_labels, index)
     records = [record for record in own if record["op"] not in _MODEL_WIDE]
     endogenous = {r["rhs"] for r in records if r["op"] == "=~"}
     endogenous |= {r["lhs"] for r in records if r["op"] in ("~", "<~")}
@@ -120,7 +122,8 @@ def model_wide_blocks(report: FitReport) -> tuple[ParameterBlock, ...]:
     tuple of ParameterBlock
     """
     by_title: dict[str, list[ParameterRow]] = {title: [] for title in dict.fromkeys(_MODEL_WIDE.values())}
-    for record in _records(report.parameters) if not _MODEL_WIDE.keys().isdisjoint(report.parameters["op"]) else ():
+    some = not _MODEL_WIDE.keys().isdisjoint(report.parameters["op"])
+    for record in _records(_with_numbers(report.parameters)) if some else ():
         if record["op"] not in _MODEL_WIDE:
             continue
         title = _MODEL_WIDE[str(record["op"])]
@@ -128,7 +131,7 @@ def model_wide_blocks(report: FitReport) -> tuple[ParameterBlock, ...]:
         name = clean(record["lhs"])
         if not defined:
             name = f"{name} {record['op']} {clean(record['rhs'])}"
-        by_title[title].append(_row(record, name, label="", fixed=not defined))
+        by_title[title].append(ParameterRow(name=name, label="", values=record, fixed=not defined))
     return tuple(
         ParameterBlock(title=title, groups=(ParameterGroup(heading="", rows=tuple(rows)),))
         for title, rows in by_title.items()
@@ -158,24 +161,23 @@ def _block(title: str, records: list[Record], endogenous: set[object]) -> Parame
         own = title in _OWN_NAME
         heading = "" if own else f"{shown(record['lhs'])} {record['op']}"
         name = shown(record["lhs"] if own else record["rhs"])
-        fixed = not bool(record["free"]) and not _positive(record["se"])
-        groups.setdefault(heading, []).append(_row(record, name, label=clean(record["label"]), fixed=fixed))
+        fixed = not record["free"] and not record["se"] > 0
+        row = ParameterRow(name=name, label=clean(record["label"]), values=record, fixed=fixed)
+        groups.setdefault(heading, []).append(row)
     return ParameterBlock(
         title=title,
         groups=tuple(ParameterGroup(heading=heading, rows=tuple(rows)) for heading, rows in groups.items()),
     )
 
 
-def _row(record: Record, name: str, *, label: str, fixed: bool) -> ParameterRow:
-    values = {key: record.get(key, math.nan) for key in VALUES}
-    if set(map(type, values.values())) != {float}:
-        values = {key: _number(value) for key, value in values.items()}
-    return ParameterRow(name=name, label=label, values=values, fixed=fixed)
+def _with_numbers(columns: Columns) -> dict[str, Any]:
+    """The columns, and those of `VALUES` as floats, NaN where undefined."""
+    found: dict[str, Any] = {name: columns[name] for name in map(str, columns)}
+    undefined = [math.nan] * len(found["op"])
+    return found | {key: _floats(found[key]) if key in found else undefined for key in VALUES}
 
 
-def _number(value: Any) -> float:
-    return math.nan if value is None or value is pd.NA else float(value)
-
-
-def _positive(value: object) -> bool:
-    return _number(value) > 0
+def _floats(column: Sequence[Any]) -> Sequence[float]:
+    if set(map(type, column)) == {float}:
+        return column
+    return [math.nan if value is None or value is pd.NA else float(value) for value in column]
