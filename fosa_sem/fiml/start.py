@@ -183,21 +183,21 @@ def _factor_starts(
         pull = _unit_loadings([r.rhs for r in rows], at, cov)
         scale = _factor_scale(rows, pull, variance_rows.get(factor))
         variances[factor] = scale**2
-        loadings.update({(factor, r.rhs): float(value / scale) for r, value in zip(rows, pull, strict=True)})
+        loadings.update({(factor, r.rhs): value / scale for r, value in zip(rows, pull, strict=True)})
     return loadings, variances
 
 
-def _factor_scale(rows: list[Row], pull: FloatArray, variance: Row | None) -> float:
+def _factor_scale(rows: list[Row], pull: list[float], variance: Row | None) -> float:
     """Signed standard deviation of a factor: from its fixed variance, else from its marker indicator."""
     if variance is not None and not variance.free:
         return math.sqrt(variance.ustart) if variance.ustart > 0 else 1.0
     marker = next((i for i, r in enumerate(rows) if not r.free and r.ustart), None)
-    return 1.0 if marker is None else float(pull[marker] / rows[marker].ustart)
+    return 1.0 if marker is None else pull[marker] / rows[marker].ustart
 
 
-def _unit_loadings(indicators: list[str], at: dict[str, int], cov: FloatArray) -> FloatArray:
+def _unit_loadings(indicators: list[str], at: dict[str, int], cov: FloatArray) -> list[float]:
     """Loadings on a factor of unit variance; indicators that are latent themselves get 0.7."""
-    pull = np.full(len(indicators), 0.7)
+    pull = [0.7] * len(indicators)
     seen = [i for i, name in enumerate(indicators) if name in at]
     if not seen:
         return pull
@@ -205,10 +205,8 @@ def _unit_loadings(indicators: list[str], at: dict[str, int], cov: FloatArray) -
     block = cov[index[:, None], index]
     sd = np.sqrt(block.diagonal())
     values, vectors, _ = lapack.dsyev(correlation(block), lower=True)
-    lead = vectors[:, -1] * math.sqrt(values[-1])
-    if lead[0] < 0:
-        lead = -lead
-    # A marker that hardly loads would blow up every other loading: keep all starts between .2 and .9.
-    size = np.minimum(np.maximum(np.abs(lead), 0.2), 0.9)
-    pull[seen] = np.where(lead < 0, -size, size) * sd
+    lead = vectors[:, -1] * math.copysign(math.sqrt(values[-1]), vectors[0, -1])
+    for i, loading, unit in zip(seen, lead.tolist(), sd.tolist(), strict=True):
+        # A marker that hardly loads would blow up every other loading: keep all starts between .2 and .9.
+        pull[i] = math.copysign(min(max(abs(loading), 0.2), 0.9), loading) * unit
     return pull

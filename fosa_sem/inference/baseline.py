@@ -136,10 +136,10 @@ def _as_tested(problem: FitProblem, moments: tuple[MomentPair, ...], pairs: list
     for i, j in pairs:
         covary[i, j] = True
     free = np.concatenate([np.ones(p, dtype=bool), covary[row, col]]) & modelled_moments(problem)
-    own = np.eye(len(free))[:, free]
-    k = own.shape[1]
-    groups = len(moments)
-    slopes = tuple(np.hstack([own if g == h else np.zeros_like(own) for h in range(groups)]) for g in range(groups))
+    k, groups = int(free.sum()), len(moments)
+    slopes = tuple(np.zeros((groups, len(free), groups * k)))
+    for g, own in enumerate(slopes):
+        own[free, g * k + np.arange(k)] = 1.0
     logliks = [evaluate(p, *m).loglik for p, m in zip(problem.patterns, moments, strict=True)]
     return TestedModel(
         moments=moments, slopes=slopes, curvature=np.zeros((groups * k,) * 2), basis=np.eye(groups * k),

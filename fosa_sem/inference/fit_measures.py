@@ -62,15 +62,15 @@ def _absent(fit: FimlFit) -> set[str]:
 
 def likelihood_measures(fit: FimlFit) -> dict[str, float]:
     """Log-likelihood and information criteria (Akaike 1974; Schwarz 1978; Sclove 1987 for ``bic2``)."""
-    n, npar = fit.sample.n_used, fit.npar
+    n, npar, loglik = fit.sample.n_used, fit.npar, fit.loglik
     return {
         "npar": npar,
         "df": fit.df,
         "baseline.df": fit.df_baseline,
-        "logl": fit.loglik,
-        "aic": -2 * fit.loglik + 2 * npar,
-        "bic": -2 * fit.loglik + npar * math.log(n),
-        "bic2": -2 * fit.loglik + npar * math.log((n + 2) / 24),
+        "logl": loglik,
+        "aic": -2 * loglik + 2 * npar,
+        "bic": -2 * loglik + npar * math.log(n),
+        "bic2": -2 * loglik + npar * math.log((n + 2) / 24),
         "ntotal": n,
         "rmsea.ci.level": RMSEA_LEVEL,
         "rmsea.close.h0": RMSEA_CLOSE,

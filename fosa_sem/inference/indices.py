@@ -167,10 +167,12 @@ def residual_measures(
     p = len(m)
     lower = lower_triangle(p)
     pairs = p * (p + 1) / 2
-    s, sigma = np.sqrt(np.diag(S)), np.sqrt(np.diag(Sigma))
-    correlation = S / np.outer(s, s) - Sigma / np.outer(sigma, sigma)
-    mplus = correlation + np.diag((np.diag(S) - np.diag(Sigma)) / np.diag(S))
-    covs = {"rmr": S - Sigma, "srmr_bentler": (S - Sigma) / np.outer(s, s), "crmr": correlation, "srmr_mplus": mplus}
+    s, sigma = np.sqrt(S.diagonal()), np.sqrt(Sigma.diagonal())
+    raw, unit = S - Sigma, s * s[:, None]
+    correlation = S / unit - Sigma / (sigma * sigma[:, None])
+    mplus = correlation.copy()
+    mplus.reshape(-1)[:: p + 1] += raw.diagonal() / S.diagonal()
+    covs = {"rmr": raw, "srmr_bentler": raw / unit, "crmr": correlation, "srmr_mplus": mplus}
     # lavaan 0.6 scales both means of crmr by the sample standard deviation, those of srmr_mplus each by its own.
     of_means = {"rmr": m - mu, "srmr_bentler": (m - mu) / s, "crmr": (m - mu) / s, "srmr_mplus": m / s - mu / sigma}
     out = {}

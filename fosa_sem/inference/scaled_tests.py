@@ -165,8 +165,9 @@ def corrected_test(
     except np.linalg.LinAlgError:
         return CorrectedTest(chisq=chisq, trace=math.nan)
     if not robust:
-        trace = sum(float((c * v).sum()) for c, v in zip(complete, lost, strict=True))
-        return CorrectedTest(chisq=chisq, trace=trace - float((pull_back(model, complete) * inverse).sum()))
+        parts = zip(complete, lost, model.slopes, strict=True)
+        trace = sum(float(np.vdot(c, v) - np.vdot(c @ slopes, slopes @ inverse)) for c, v, slopes in parts)
+        return CorrectedTest(chisq=chisq, trace=trace)
     return CorrectedTest(chisq=chisq, trace=_robust_trace(model, complete, lost, saturated, inverse))
 
 
