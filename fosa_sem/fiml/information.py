@@ -142,7 +142,7 @@ def _pattern_scores(patterns: MissingPatterns, mean: FloatArray, V: FloatArray) 
 @cache
 def lower_triangle(p: int) -> tuple[IntArray, IntArray]:
     """Rows and columns of the entries of a lower triangle, row by row; kept, and so not to be written to."""
-    row, col = np.tril_indices(p)
+    row, col = np.nonzero(np.tri(p, dtype=bool))
     row.flags.writeable = col.flags.writeable = False
     return row, col
 
@@ -172,8 +172,9 @@ def _pairs(p: int) -> tuple[IntArray, IntArray, FloatArray]:
     """Flat places of the sums ((b, c), (a, d)) and ((b, d), (a, c)) for all pairs (a, b), (c, d), and weights."""
     at, weight = _places(p)
     c, d = lower_triangle(p)
-    a, b = c[:, None], d[:, None]
-    first, second = at[b, c] * len(c) + at[a, d], at[b, d] * len(c) + at[a, c]
+    of_a, of_b = at.take(c, axis=0), at.take(d, axis=0)
+    first = of_b.take(c, axis=1) * len(c) + of_a.take(d, axis=1)
+    second = of_b.take(d, axis=1) * len(c) + of_a.take(c, axis=1)
     weights = weight * weight[:, None]
     first.flags.writeable = second.flags.writeable = weights.flags.writeable = False
     return first, second, weights

@@ -195,11 +195,10 @@ class FitProblem:
             root, failed = lapack.dpotrf(group.moments[1], lower=True)
             if failed:
                 raise np.linalg.LinAlgError("the implied covariance matrix is not positive definite")
-            mean, left, right = group.ram.factored_jacobian(group.matrices) @ lapack.dtrtri(root, lower=True)[0].T
-            mixed = left @ right.T
-            information += group.patterns.n_rows * (
-                mean @ mean.T + (left @ left.T) * (right @ right.T) + mixed * mixed.T
-            )
+            slopes = group.ram.factored_jacobian(group.matrices) @ lapack.dtrtri(root, lower=True)[0].T
+            of_mean, of_left, of_right = slopes @ slopes.transpose(0, 2, 1)
+            mixed = slopes[1] @ slopes[2].T
+            information += group.patterns.n_rows * (of_mean + of_left * of_right + mixed * mixed.T)
         return information
 
     def unrestricted(self) -> FitProblem:

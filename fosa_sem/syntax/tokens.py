@@ -13,14 +13,13 @@ NESTING = {"(": 1, ")": -1}
 """By how many parentheses a token leads further in; strings keep their quotes, so that its text says enough."""
 
 _PATTERN = re.compile(
-    r"""(?P<blank>[ \t\r\f\v\u00a0]+)
-      | (?P<comment>[#!][^\n]*)
-      | (?P<newline>\n)
+    r"""[ \t\r\f\v\u00a0]*
+      (?:(?P<comment>[#!].*)
       | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
       | (?P<name>[^\W\d_][\w.]*|\.[\w.]*)
       | (?P<string>"[^"\n]*"|'[^'\n]*')
       | (?P<symbol>=~|~~|:=|==|<~|~\*~|[~<>=|+\-*/^(),;:])
-      | (?P<other>.)""",
+      | (?P<other>[^ \t\r\f\v\u00a0]))""",
     re.VERBOSE,
 )
 
@@ -67,11 +66,12 @@ def tokenize(model: str) -> tuple[Token, ...]:
     tokens: list[Token] = []
     for number, source in enumerate(lines, start=1):
         for match in _PATTERN.finditer(source):
-            kind, column = match.lastgroup, match.start() + 1
+            kind = match.lastgroup or ""
+            text, column = match.group(kind), match.start(kind) + 1
             if kind == "other":
-                raise ModelSyntaxError(_unexpected(match.group()), SourceSpan(number, column, 1, source))
-            if kind in ("name", "number", "string", "symbol"):
-                tokens.append(Token(kind, match.group(), number, column, source))  # type: ignore[arg-type]
+                raise ModelSyntaxError(_unexpected(text), SourceSpan(number, column, 1, source))
+            if kind != "comment":
+                tokens.append(Token(kind, text, number, column, source))  # type: ignore[arg-type]
         tokens.append(Token("newline", "\n", number, len(source) + 1, source))
     return _join_operators(tokens)
 
