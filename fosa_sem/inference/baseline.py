@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fosa_sem.data.patterns import MissingPatterns
 from fosa_sem.fiml.engines.native import NativeEngine
 from fosa_sem.fiml.information import lower_triangle
-from fosa_sem.fiml.normal import evaluate
+from fosa_sem.fiml.normal import evaluate, independent_loglik
 from fosa_sem.fiml.problem import FitProblem
 from fosa_sem.fiml.saturated import DEPENDENCE, available_case_moments, saturated_moments
 from fosa_sem.inference.tested import MomentPair, TestedModel, modelled_moments, saturated_pairs
@@ -140,7 +140,10 @@ def _as_tested(problem: FitProblem, moments: tuple[MomentPair, ...], pairs: list
     slopes = tuple(np.zeros((groups, len(free), groups * k)))
     for g, own in enumerate(slopes):
         own[free, g * k + np.arange(k)] = 1.0
-    logliks = [evaluate(p, *m).loglik for p, m in zip(problem.patterns, moments, strict=True)]
+    logliks = [
+        evaluate(data, mean, cov).loglik if pairs else independent_loglik(data, mean, cov.diagonal())
+        for data, (mean, cov) in zip(problem.patterns, moments, strict=True)
+    ]
     return TestedModel(
         moments=moments, slopes=slopes, curvature=np.zeros((groups * k,) * 2), basis=np.eye(groups * k),
         logliks=np.array(logliks), gradient=np.zeros(groups * k),

@@ -128,22 +128,12 @@ def _rmsea_lines(values: dict[str, float]) -> tuple[_Line, ...]:
 
 
 def _rows(measures: dict[str, float], lines: tuple[_Line, ...]) -> tuple[MeasureRow, ...]:
-    return tuple(_row(measures, line) for line in lines if _present(measures, line))
-
-
-def _present(measures: dict[str, float], line: _Line) -> bool:
-    name = line[0]
-    return any(f"{name}{suffix}" in measures for suffix in ("", ".scaled", ".robust"))
-
-
-def _row(measures: dict[str, float], line: _Line) -> MeasureRow:
-    name, label, formal, kind = line
-
-    def version(suffix: str) -> float | None:
-        full = name + suffix
-        return measures.get(full)
-
-    plain, scaled = version(""), version(".scaled")
-    if name in _SCALED_ONLY:
-        plain, scaled = None, plain
-    return MeasureRow(label=label, formal=formal, standard=plain, scaled=scaled, robust=version(".robust"), kind=kind)
+    rows = []
+    for name, label, formal, kind in lines:
+        plain, scaled, robust = measures.get(name), measures.get(f"{name}.scaled"), measures.get(f"{name}.robust")
+        if plain is None and scaled is None and robust is None:
+            continue
+        if name in _SCALED_ONLY:
+            plain, scaled = None, plain
+        rows.append(MeasureRow(label=label, formal=formal, standard=plain, scaled=scaled, robust=robust, kind=kind))
+    return tuple(rows)

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fosa_sem.data.checks import as_float, check_column_values, check_names, check_table, check_values
+from fosa_sem.data.checks import (
+    as_float,
+    check_all_values,
+    check_column_values,
+    check_names,
+    check_table,
+    check_values,
+)
 from fosa_sem.errors import DataError, ModelSpecificationError
 
 USABLE: dict[str, tuple[Any, list[float]]] = {
@@ -132,3 +139,18 @@ def test_a_name_that_occurs_twice_matters_only_if_it_is_used() -> None:
     check_names(frame, ["y"], {})
     with pytest.raises(DataError, match="'x' occurs 2 times"):
         check_names(frame, ["x"], {})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [[np.nan] * 4, [2.0] * 4, [2.0, 2.0, np.nan, np.nan], [1.0, np.inf, 2.0, 3.0], [1.0, 1e60, 2.0, 3.0],
+     [1.0, 1.0 + 1e-14, 1.0, 1.0], [1e-60, 2e-60, 0.0, 1e-60]],
+)  # fmt: skip
+def test_columns_checked_together_are_refused_as_one_by_one(bad):
+    columns = np.array([[1.0, 2.0, np.nan, 3.0], bad, [-3.0, -1.0, -2.0, np.nan]])
+    with pytest.raises(DataError) as alone:
+        check_values(columns[1], "bad")
+    with pytest.raises(DataError, match="'bad'") as together:
+        check_all_values(columns, ["a", "bad", "c"])
+    assert str(together.value) == str(alone.value)
+    check_all_values(columns[[0, 2]], ["a", "c"])

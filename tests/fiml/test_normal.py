@@ -10,7 +10,7 @@ from zoo import BY_NAME, EVEN, central_jacobian, problem_of
 
 from fosa_sem.data import batches
 from fosa_sem.data.patterns import MissingPatterns
-from fosa_sem.fiml.normal import divergence, evaluate, pattern_precisions
+from fosa_sem.fiml.normal import divergence, evaluate, independent_loglik, pattern_precisions
 
 
 def _casewise(values: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> float:
@@ -48,6 +48,14 @@ def test_gradient_matches_central_differences(name: str, seed: int) -> None:
     gradient = problem.value_and_gradient(theta)[1]
     numeric = central_jacobian(lambda t: problem.value_and_gradient(t)[0], theta, step=2e-4)
     assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-6 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7])
+def test_uncorrelated_variables_need_no_factorisation(share: float) -> None:
+    patterns = MissingPatterns.from_values(_table(60, 4, share, 8))
+    mean, variance = np.array([0.5, 1.0, 1.5, 2.0]), np.array([0.3, 1.0, 2.0, 5.0])
+    expected = evaluate(patterns, mean, np.diag(variance)).loglik
+    assert_allclose(independent_loglik(patterns, mean, variance), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7])

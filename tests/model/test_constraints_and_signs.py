@@ -122,3 +122,22 @@ def test_the_argument_is_not_changed() -> None:
     theta = np.full(table.n_free, -0.5)
     orient_factors(table, theta)
     assert (theta == -0.5).all()
+
+
+@pytest.mark.parametrize("constraint", ["", "\na == a\n2*b == b + b"])
+def test_the_basis_of_all_directions_is_the_identity(constraint: str) -> None:
+    equality = EqualityConstraints.from_table(parameter_table("f =~ x1 + a*x2 + b*x3" + constraint))
+    assert equality.rank == 0
+    assert_allclose(equality.basis, np.eye(9), atol=0)
+    theta = np.arange(9.0)
+    assert_allclose(equality.expand(equality.reduce(theta)), theta, atol=0)
+
+
+def test_a_linear_constraint_leaves_the_free_parameters_in_their_order() -> None:
+    equality = EqualityConstraints.from_table(parameter_table("f =~ x1 + a*x2 + b*x3 + c*x4\na + 2*b + 3*c == 4"))
+    alpha = np.arange(1.0, equality.basis.shape[1] + 1)
+    theta = equality.expand(alpha)
+    assert_allclose(theta[:3] @ [1.0, 2.0, 3.0], 4.0, rtol=1e-14)
+    assert_allclose(equality.reduce(theta), alpha, rtol=1e-13)
+    kept = equality.basis[(equality.basis != 0).sum(axis=1) == 1]
+    assert_allclose(kept, np.eye(len(alpha)), atol=0)

@@ -13,6 +13,7 @@ from fosa_sem.report.accuracy import best_methods, overall_accuracy, variable_ac
 from fosa_sem.report.formatting import (
     apa_unit,
     cell,
+    cells,
     clean,
     count,
     decimal,
@@ -34,6 +35,11 @@ from fosa_sem.report.plots import (
     history_figure,
 )
 from fosa_sem.report.records import Distribution
+
+
+@given(st.lists(st.floats(), max_size=6), st.integers(8, 12))
+def test_several_cells_are_each_a_cell(values, width):
+    assert cells(values, width) == "".join(cell(value, width) for value in values)
 
 
 @given(st.text(max_size=60), st.integers(1, 40))
