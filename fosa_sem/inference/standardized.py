@@ -54,7 +54,7 @@ def standardize_rows(
         at = {_place(row): i for i, row in enumerate(rows) if row.group == group}
         with np.errstate(divide="ignore", invalid="ignore"):  # a variable without variance has no standardised values
             for i in at.values():
-                out[i] = _standardize(rows[i], values, at, scale)
+                out[i] = _standardize(rows[i], values[i], values, at, scale)
                 if kind == "std.nox" and rows[i].op == "~" and rows[i].lhs in fit.table.names.observed_x:
                     out[i] /= total[names.index(rows[i].lhs)]  # an outcome is scaled, as in lavaan, whatever else it is
     return out
@@ -64,8 +64,9 @@ def _place(row: Row) -> tuple[str, str, str]:
     return row.lhs, row.op, row.rhs
 
 
-def _standardize(row: Row, values: Array, at: dict[tuple[str, str, str], int], scale: dict[str, complex]) -> complex:
-    value: complex = values[at[_place(row)]]
+def _standardize(
+    row: Row, value: complex, values: Array, at: dict[tuple[str, str, str], int], scale: dict[str, complex]
+) -> complex:
     if row.op == "=~":
         return value * scale[row.lhs] / scale[row.rhs]
     if row.op in ("~", "<~"):
