@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,6 +151,21 @@ class MissingPatterns:
             seen[kept], self.n[kept], self.mean[kept][:, columns], self.factor[rows][:, columns], place[owner[rows]],
             np.zeros(0, dtype=np.intp),
         )  # fmt: skip
+
+    def pieces(self, numbers: int) -> Iterator[MissingPatterns]:
+        """The patterns in pieces with p x p numbers for each pattern: at most so many, and one pattern at least."""
+        size = max(1, numbers // self.n_variables**2)
+        if size >= len(self.n):
+            yield self
+            return
+        owner = self.row_pattern[len(self.n) :]
+        for start in range(0, len(self.n), size):
+            some = slice(start, start + size)
+            rows = (owner >= start) & (owner < start + size)
+            yield self._assemble(
+                self.observed[some], self.n[some], self.mean[some], self.factor[rows], owner[rows] - start,
+                np.zeros(0, dtype=np.intp),
+            )  # fmt: skip
 
     @classmethod
     def _assemble(

@@ -30,6 +30,8 @@ InformationKind = Literal["observed", "expected", "first.order"]
 
 CHUNK = 2_000_000
 """Numbers that a block of casewise scores may hold (16 MB)."""
+PIECE = 2**18
+"""Numbers that the precisions of some patterns may take (2 MB)."""
 KEPT = 24
 """Variables up to which the places of `_pick` are kept (2 MB)."""
 
@@ -59,22 +61,26 @@ def moment_information(
     ndarray, shape (q, q), q = p + p (p + 1) / 2
         lavaan: ``lav_mvnorm_missing_information_*``, times N.
     """
-    V = pattern_precisions(patterns, cov)
     if kind == "first.order":
         assert values is not None
-        return _first_order(patterns, mean, V, values)
-    p, n = len(mean), patterns.n
-    row, col = lower_triangle(p)
+        return _first_order(patterns, mean, pattern_precisions(patterns, cov), values)
+    p, (row, col) = len(mean), lower_triangle(len(mean))
     out = np.zeros((p + len(row),) * 2)
-    out[:p, :p] = (n @ V.reshape(len(n), -1)).reshape(p, p)
-    flat = V[:, row, col]
-    other = 0.5 * n[:, None] * flat
+    mixed, products = np.zeros((p, len(row))), np.zeros((len(row),) * 2)
+    for piece in patterns.pieces(PIECE):
+        V, n = pattern_precisions(piece, cov), piece.n
+        out[:p, :p] += (n @ V.reshape(len(n), -1)).reshape(p, p)
+        flat = V[:, row, col]
+        other = 0.5 * n[:, None] * flat
+        if kind == "observed":
+            u, squares = _pattern_scores(piece, mean, V)
+            other = squares - other
+            mixed += u.T @ flat
+        products += flat.T @ other
     if kind == "observed":
-        u, products = _pattern_scores(patterns, mean, V)
-        other = products - other
-        out[:p, p:] = _pick_mixed(u.T @ flat)
+        out[:p, p:] = _pick_mixed(mixed)
         out[p:, :p] = out[:p, p:].T
-    out[p:, p:] = _pick(flat.T @ other, p)
+    out[p:, p:] = _pick(products, p)
     return out
 
 
@@ -113,11 +119,13 @@ def expected_forms(
     list of float
         For each, sum over patterns of n [d' V d + tr(V D V D) / 2].
     """
-    V, forms = pattern_precisions(patterns, cov), []
-    for mean_change, cov_change in changes:
-        moved = V @ cov_change
-        squares = 0.5 * np.einsum("kij,kji->k", moved, moved) + (V @ mean_change) @ mean_change
-        forms.append(float(patterns.n @ squares))
+    forms = [0.0] * len(changes)
+    for piece in patterns.pieces(PIECE):
+        V = pattern_precisions(piece, cov)
+        for i, (mean_change, cov_change) in enumerate(changes):
+            moved = V @ cov_change
+            squares = 0.5 * np.einsum("kij,kji->k", moved, moved) + (V @ mean_change) @ mean_change
+            forms[i] += float(piece.n @ squares)
     return forms
 
 

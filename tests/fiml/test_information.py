@@ -76,6 +76,21 @@ def test_blocks_of_rows_do_not_matter(values: np.ndarray, moments: tuple, monkey
     assert_allclose(moment_information(patterns, *moments, "first.order", values), whole, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["observed", "expected"])
+def test_pieces_of_patterns_do_not_matter(
+    values: np.ndarray, moments: tuple, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patterns, changes = MissingPatterns.from_values(values), [moments, (np.ones(P), np.eye(P))]
+    at_once = moment_information(patterns, *moments, kind), expected_forms(patterns, moments[1], changes)
+    monkeypatch.setattr(information, "PIECE", 3 * P * P)
+    pieces = list(patterns.pieces(3 * P * P))
+    assert len(pieces) == -(-len(patterns.n) // 3)
+    assert sum(piece.weight for piece in pieces) == patterns.weight
+    found = moment_information(patterns, *moments, kind), expected_forms(patterns, moments[1], changes)
+    for some, all_of_it in zip(found, at_once, strict=True):
+        assert_allclose(some, all_of_it, rtol=1e-10, atol=1e-10)
+
+
 def test_expected_is_the_mean_of_observed_over_data_from_the_model(moments: tuple) -> None:
     # 40,000 rows of two patterns: Monte Carlo error of an entry is about 1 %.
     mean, cov = moments
