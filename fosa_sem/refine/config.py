@@ -22,7 +22,7 @@ SMALL_CELLS = 50_000
 WIDE: dict[str, Any] = LARGE | {"layers": 1, "epochs": 320}
 """Options for as many, of more variables than ..."""
 WIDE_VARIABLES = 8
-HUGE: dict[str, Any] = LARGE | {"folds": 2, "layers": 1}
+HUGE: dict[str, Any] = LARGE | {"folds": 2, "layers": 1, "epochs": 140}
 """Options for more observed cells than ..."""
 LARGE_CELLS = 500_000
 LARGE_TOKENS, LEAST_ROWS = 5120, 128
@@ -129,7 +129,7 @@ class RefinerConfig:
         Up to 50,000 observed cells, the defaults. Beyond, where corrections are small beside the noise of a step:
         batches of 1,024 rows (fewer of more than 5 variables), 160 epochs without early stopping, bins, less weight
         on the likelihood. Of more than 8 variables, where a step has few hidden cells of each, one layer and twice the
-        epochs. Beyond 500,000 cells, two networks of one layer, to save time.
+        epochs. Beyond 500,000 cells, two networks of one layer and 140 epochs, to save time.
 
         Parameters
         ----------
