@@ -25,6 +25,8 @@ TOLERANCE = 1e-11
 UNSEEN = 1e-8
 """Smallest over largest eigenvalue of a metric below which a direction counts as unseen by it."""
 MOST_DAMPING = 1e12
+ROUNDING = 1e-14
+"""By which share of it a value may be wrong."""
 MAX_ITERATIONS = 40
 """Of one climb; some ten do on an ordinary hill, and where 40 do not, the next climb knows better or nobody does."""
 
@@ -84,7 +86,9 @@ def damped_newton(
             if step is not None:
                 trial, promise = point + step, float(gradient @ step)
                 new_value, new_gradient = objective(trial)
-                if accepted := new_value > value:
+                # Where the step promises less than the value is rounded by, only the gradient can tell.
+                unseen = ROUNDING * abs(value)
+                if accepted := new_value > value - (unseen if promise < unseen else 0.0):
                     point, value, gradient = trial, new_value, new_gradient
             damping = max(damping / 10.0, 1e-12) if accepted else 10.0 * damping
         if promise < tolerance or not accepted:

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.testing import assert_allclose
 
 from fosa_sem import cfa
-from fosa_sem.fiml.optimizer import damped_newton, quasi_newton
+from fosa_sem.fiml.optimizer import TOLERANCE, damped_newton, quasi_newton
 
 TARGET = np.array([1.0, -2.0, 300.0])
 CURVATURE = np.diag([1.0, 50.0, 1e-4]) + 1e-3
@@ -59,6 +59,19 @@ def test_the_value_never_falls() -> None:
     ):
         assert climb.value >= _banana(start)[0]
         assert climb.value == _banana(climb.point)[0]
+
+
+def test_newton_goes_on_where_the_value_is_too_coarse_to_tell() -> None:
+    """1e7 is known to 2e-9, and the first step promises half of that."""
+
+    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
+        return -1e7 - 0.5 * float(x @ x), -x
+
+    start = np.array([3e-5, 0.0])
+    assert objective(start)[0] == objective(0.0 * start)[0]
+    climb = damped_newton(objective, lambda x: np.eye(2), start, tolerance=TOLERANCE)
+    assert climb.converged
+    assert np.abs(climb.gradient).max() < np.sqrt(TOLERANCE)
 
 
 def test_a_start_at_the_maximum_stays() -> None:
