@@ -78,6 +78,15 @@ class MissingPatterns:
         seen = self.observed.astype(float)
         return np.asarray((seen * self.n[:, None]).T @ seen)
 
+    def deviations(self, center: FloatArray) -> FloatArray:
+        """Means less a center, shape (p,); 0 where missing, shape (K, p)."""
+        return np.where(self.observed, self.mean - center, 0.0)
+
+    def cross_products(self, center: FloatArray) -> FloatArray:
+        """Sums of the products of deviations from a center, shape (p,), over the rows that have both, shape (p, p)."""
+        deviations, factor = self.deviations(center), self.factor
+        return np.asarray(factor.T @ factor + (deviations * self.n[:, None]).T @ deviations)
+
     def pairwise_moments(self) -> tuple[FloatArray, FloatArray]:
         """Available-case means (p,), and covariances (p, p) over the rows that have both, about their own means.
 
@@ -86,9 +95,8 @@ class MissingPatterns:
         """
         counts = self.pairwise_n
         center = (self.n @ self.mean) / np.diag(counts)
-        shifted = np.where(self.observed, self.mean - center, 0.0)
-        sums = (shifted * self.n[:, None]).T @ self.observed
-        cross = self.factor.T @ self.factor + (shifted * self.n[:, None]).T @ shifted
+        sums = (self.deviations(center) * self.n[:, None]).T @ self.observed
+        cross = self.cross_products(center)
         with np.errstate(divide="ignore", invalid="ignore"):
             cov = np.where(counts > 1, (cross - sums * sums.T / counts) / (counts - 1.0), np.nan)
         return center + np.diag(sums) / np.diag(counts), cov * (1.0 - 1.0 / self.weight)

@@ -132,7 +132,7 @@ def expected_forms(
 def _pattern_scores(patterns: MissingPatterns, mean: FloatArray, V: FloatArray) -> tuple[FloatArray, FloatArray]:
     """n V d, shape (K, p), and the lower triangle of n V W V, shape (K, p (p + 1) / 2)."""
     owner = patterns.row_pattern[len(V) :]
-    d = np.where(patterns.observed, patterns.mean - mean, 0.0)
+    d = patterns.deviations(mean)
     u = np.matmul(V, d[:, :, None])[:, :, 0]
     row, col = lower_triangle(len(mean))
     products = patterns.n[:, None] * u[:, row] * u[:, col]

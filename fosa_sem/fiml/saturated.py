@@ -109,9 +109,7 @@ def saturated_moments(patterns: MissingPatterns, tolerance: float = TOLERANCE) -
 def _start(patterns: MissingPatterns) -> MomentPair:
     """Where an EM step from available-case means and variances without correlations leads."""
     mean, variance = available_case_moments(patterns)
-    shifted = np.where(patterns.observed, patterns.mean - mean, 0.0)
-    factor = patterns.factor
-    cov = (factor.T @ factor + (shifted * patterns.n[:, None]).T @ shifted) / patterns.weight
+    cov = patterns.cross_products(mean) / patterns.weight
     cov.reshape(-1)[:: len(cov) + 1] = variance
     return mean, cov if correlation_eigenvalues(cov)[0] > DEPENDENCE else np.diag(variance)
 

@@ -27,6 +27,7 @@ HUGE: dict[str, Any] = LARGE | {"folds": 2, "layers": 1, "epochs": 140}
 LARGE_CELLS = 500_000
 LARGE_TOKENS, LEAST_ROWS = 5120, 128
 """Cells in a step of each network for large data, and rows at the least."""
+COUNTS = ("heads", "width", "layers", "components", "bins", "epochs", "batch_size", "rows_per_epoch", "check_every")
 DEVICES = ("auto", "cpu", "cuda")
 SCHEDULES = ("cosine", "constant")
 
@@ -165,17 +166,7 @@ class RefinerConfig:
         return cls(**(printed | changes))
 
     def __post_init__(self) -> None:
-        for name in (
-            "heads",
-            "width",
-            "layers",
-            "components",
-            "bins",
-            "epochs",
-            "batch_size",
-            "rows_per_epoch",
-            "check_every",
-        ):
+        for name in COUNTS:
             _check_count(name, getattr(self, name), minimum=1)
         _check_count("seed", self.seed, minimum=0)
         _check_count("folds", self.folds, minimum=2)
